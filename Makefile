@@ -1,0 +1,70 @@
+# Constraints are given by environment so that they hold for building foldover itself, too (the second name: pip 25.3+).
+# Everything runs in .venv; a target that finds it up to date installs nothing.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+BASE := .venv-base
+
+.PHONY: help demo test test-base check docs bench calibrate format clean
+
+help:
+	@echo "make demo       train the demonstration study and write demo/report.html"
+	@echo "make test       the test suite"
+	@echo "make test-base  designs, statistics and commands where nothing but the base package is installed"
+	@echo "make check      lint, format, types, layers, docs"
+	@echo "make docs       rewrite the pages that are made from the program"
+	@echo "make bench      benchmarks, each beside a peer"
+	@echo "make calibrate  coverage and error rates of the statistics, by simulation"
+	@echo "make format     rewrite the sources in the project's format"
+
+demo: $(STAMP)
+	$(BIN)/foldover run studies/demo.toml --dir demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2
+
+test-base: $(BASE)/.installed
+	$(BASE)/bin/python -m pytest -n 2 tests/base tests/designs tests/stats
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/docs
+
+docs: $(STAMP)
+	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_paper_consistency.py
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+calibrate: $(STAMP)
+	$(BIN)/python benchmarks/calibrate.py
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) $(BASE) demo
+
+$(STAMP): pyproject.toml constraints.txt
+	$(call install,$(VENV),.[dev])
+	@touch $@
+
+$(BASE)/.installed: pyproject.toml constraints.txt
+	$(call install,$(BASE),.[test])
+	@touch $@
+
+define install
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "foldover needs Python 3.11 or newer as '$(PYTHON)' (found: $$($(PYTHON) --version 2>&1 | head -1 || true)); set PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -m venv $(1) || { echo "'$(PYTHON) -m venv' failed: install its venv module (Debian: python3-venv)"; exit 2; }
+	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+	  $(1)/bin/python -m pip install --quiet --disable-pip-version-check -e "$(2)"
+endef

@@ -1,0 +1,95 @@
+"""`foldover plan` as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from foldover.cli.options import duration
+from foldover.core import Design, Scalar
+
+if TYPE_CHECKING:
+    from foldover.lab import Outline, OutlineStage
+
+
+def plan_text(outline: Outline) -> str:
+    """Every stage with its design, resolved conditions, runs and time."""
+    lines = [f"study {outline.study}: {outline.question}", ""]
+    for stage in outline.stages:
+        lines += [*_stage_lines(stage), ""]
+    lines.append(
+        f"total: at most {outline.total_runs} runs, about {duration(outline.total_wall_seconds)} with "
+        f"{outline.jobs} at a time"
+    )
+    return "\n".join(lines)
+
+
+def _stage_lines(stage: OutlineStage) -> list[str]:
+    bound = "at most " if stage.is_upper else ""
+    lines = [
+        f"stage {stage.name} ({stage.kind}): {bound}{stage.num_conditions} conditions x "
+        f"{len(stage.budgets)} budgets ({', '.join(stage.budgets)}) x {len(stage.seeds)} seeds "
+        f"({', '.join(map(str, stage.seeds))}) = {stage.cost.runs} runs, about {duration(stage.cost.wall_seconds)}"
+    ]
+    if stage.design is not None:
+        lines += _design_lines(stage.design)
+    if stage.conditions:
+        lines += _condition_lines(stage)
+    lines += [f"  note: {note}" for note in stage.notes]
+    if stage.is_upper:
+        lines.append("  which conditions: decided by the results of the stages before it")
+    return lines
+
+
+def _design_lines(design: Design) -> list[str]:
+    k, runs = len(design.factors), len(design.rows)
+    lines = [f"  design: {design.kind}, {runs} runs of {k} factors"]
+    if design.generators:
+        lines.append(f"  generators: {', '.join(design.generators)}")
+    if design.words:
+        lines.append(f"  defining relation: I = {' = '.join(design.words)} (resolution {_roman(design.resolution)})")
+    if design.aliases:
+        pairs = ", ".join(" = ".join([term, *others]) for term, others in design.aliases if others)
+        lines.append(f"  aliases: {pairs}")
+    for factor in design.factors:
+        middle = "" if factor.kind == "choice" else f", centre {_text(factor.decode(0.0))}"
+        lines.append(f"  {factor.letter}: {factor.lever} from {_text(factor.low)} to {_text(factor.high)}{middle}")
+    return lines
+
+
+def _condition_lines(stage: OutlineStage) -> list[str]:
+    assert stage.design is not None, "conditions come from a design"
+    shown = [name for name in ("width", "num_params", "tokens_per_step") if name in stage.conditions[0].derived]
+    header = ["condition", *stage.design.letters, *shown, ""]
+    rows = [
+        [
+            row.label,
+            *(_text(row.natural[f.lever]) for f in stage.design.factors),
+            *(f"{row.derived[name]:,}" for name in shown),
+            f"same run as {row.same_as}" if row.same_as else "",
+        ]
+        for row in stage.conditions
+    ]
+    return ["  " + line for line in table(header, rows)]
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns aligned to the right, but the first to the left."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    return [
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (header, *rows)
+    ]
+
+
+def _text(value: Scalar) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _roman(number: int | None) -> str:
+    numerals = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
+    if number is None:
+        return "none"
+    return numerals[number] if number < len(numerals) else str(number)

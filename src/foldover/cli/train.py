@@ -1,0 +1,136 @@
+"""`foldover train`: one recipe, one seed, one budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from foldover.cli.options import device_option, json_option, print_json, threads_option
+from foldover.core import Budget, Limit, RecipeError, Settings, UserError
+
+if TYPE_CHECKING:
+    from foldover.core import Outcome, RunSpec
+
+H100_BF16_FLOPS = 989.5e12  # the denominator of mfu_percent in autoresearch's summary, on every device
+
+
+@click.command()
+@click.option("--preset", default="micro", show_default=True, help="Lever values to start from.")
+@click.option("--set", "settings", multiple=True, metavar="LEVER=VALUE", help="Change a lever; may be repeated.")
+@click.option("--constant", "constants", multiple=True, metavar="NAME=VALUE", help="Change a constant of the question.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of initial weights and data order.")
+@click.option("--seconds", type=float, default=None, help="Budget in seconds of training [default: 10].")
+@click.option("--steps", type=int, default=None, help="Budget in steps.")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("foldover-train"),
+    show_default=True,
+    help="Where the run folder goes.",
+)
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@threads_option
+@device_option
+@json_option
+def train(
+    preset: str,
+    settings: tuple[str, ...],
+    constants: tuple[str, ...],
+    seed: int,
+    seconds: float | None,
+    steps: int | None,
+    folder: Path,
+    quiet: bool,
+    threads: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train one recipe with the built-in trainer and measure it; ends with autoresearch's summary block."""
+    from foldover.cli.watch import ProgressView
+    from foldover.lab import train_once
+
+    spec = _spec(preset, _pairs(settings), _pairs(constants), seed, _limit(seconds, steps))
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+    root = folder / f"{stamp}-{spec.run_id}"
+    with ProgressView(quiet=quiet) as view:
+        place, outcome = train_once(
+            spec, root, Settings(threads=threads, device=device), on_progress=view.show, on_prepare=view.prepare
+        )
+    if as_json:
+        print_json({"folder": str(place), "spec": spec, "outcome": outcome})
+    elif outcome.status == "finished":
+        click.echo(f"run folder: {place}", err=True)
+        click.echo("---\n" + "\n".join(f"{key + ':':<18}{text}" for key, text in summary(spec, outcome).items()))
+    if outcome.status != "finished":
+        failure = outcome.failure
+        reason = f"{failure.kind}: {failure.message}" if failure else outcome.status
+        click.echo(f"FAIL\nthe run ended as {outcome.status}: {reason}\nlog: {place / 'log.txt'}", err=True)
+        raise click.exceptions.Exit(1 if outcome.status == "diverged" else 3)
+
+
+def summary(spec: RunSpec, outcome: Outcome) -> dict[str, str]:
+    """autoresearch's summary keys in their order, and the precision it gives them."""
+    counters, derived = outcome.counters, outcome.derived
+    seconds = counters.number("training_seconds")
+    timed = max(counters.number("step_seconds"), 1e-9)
+    flops = counters.number("tokens") * derived.number("flops_per_token") / timed
+    return {
+        "val_bpb": f"{outcome.responses.number('val_bpb'):.6f}",
+        "training_seconds": f"{seconds:.1f}",
+        "total_seconds": f"{counters.number('total_seconds'):.1f}",
+        "peak_vram_mb": f"{counters.number('peak_memory_bytes') / 2**20:.1f}",
+        "mfu_percent": f"{100 * flops / H100_BF16_FLOPS:.2f}",
+        "total_tokens_M": f"{counters.number('tokens') / 1e6:.1f}",
+        "num_steps": f"{counters.integer('steps')}",
+        "num_params_M": f"{derived.number('num_params') / 1e6:.1f}",
+        "depth": f"{spec.recipe.values['model.depth']}",
+    }
+
+
+def _spec(preset: str, settings: Mapping[str, str], constants: Mapping[str, str], seed: int, limit: Limit) -> RunSpec:
+    from foldover.core import Recipe, RunSpec
+    from foldover.trainers import get_trainer
+
+    trainer = get_trainer("lm")
+    if preset not in trainer.presets:
+        raise RecipeError(f"`{preset}` is not a preset", fix=f"Known: {', '.join(trainer.presets)}.")
+    levers = trainer.levers
+    values = {levers.find(name).name: levers.find(name).parse(text) for name, text in settings.items()}
+    recipe = Recipe(trainer="lm", values=levers.complete(values, trainer.presets[preset]))
+    trainer.resolve(recipe)
+    known = trainer.constants
+    locked = known.complete({name: known.find(name).parse(text) for name, text in constants.items()})
+    return RunSpec(
+        study="",
+        stage="",
+        package="",
+        condition=preset,
+        levels=(),
+        recipe=recipe,
+        budget=Budget(limit=limit, grace_seconds=3600.0),
+        seed=seed,
+        constants=locked,
+    )
+
+
+def _limit(seconds: float | None, steps: int | None) -> Limit:
+    if seconds is not None and steps is not None:
+        raise UserError("a run has one budget", value=(seconds, steps), fix="Give --seconds or --steps.")
+    if steps is not None:
+        return Limit(kind="steps", amount=float(steps))
+    return Limit(kind="seconds", amount=10.0 if seconds is None else seconds)
+
+
+def _pairs(settings: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for setting in settings:
+        name, sign, text = setting.partition("=")
+        if not sign:
+            raise UserError("a setting has no `=`", value=setting, fix="Write LEVER=VALUE.")
+        pairs[name.strip()] = text
+    return pairs

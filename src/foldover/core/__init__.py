@@ -1,0 +1,101 @@
+"""The vocabulary of foldover: frozen records and the standard library, nothing else."""
+
+from foldover.core.budget import Budget, Limit, LimitKind
+from foldover.core.design import Design, Row, RowKind
+from foldover.core.errors import (
+    AnalysisError,
+    BudgetError,
+    DataError,
+    DesignError,
+    FoldoverError,
+    LedgerError,
+    OutsideError,
+    Problem,
+    RecipeError,
+    StudyError,
+    TrainerError,
+    UserError,
+)
+from foldover.core.factor import Factor, FactorKind
+from foldover.core.finding import ConditionSummary, Decision, Effect, Recommendation, Verdict
+from foldover.core.lever import Kind, Lever, LeverSet, Phase, Scale, bind, lever, levers_of
+from foldover.core.recipe import Recipe, Resolved
+from foldover.core.run import Artifact, Failure, MeasuredBy, Outcome, RunRecord, RunSpec, Status
+from foldover.core.settings import Settings
+from foldover.core.study import (
+    Correction,
+    DesignRequest,
+    Direction,
+    EffectMethod,
+    Gate,
+    Package,
+    Stage,
+    StageKind,
+    Study,
+)
+from foldover.core.values import EMPTY, Scalar, Values
+from foldover.core.wire import WIRE_VERSION, digest, from_json, from_plain, to_json, to_plain
+
+__all__ = [
+    "EMPTY",
+    "WIRE_VERSION",
+    "AnalysisError",
+    "Artifact",
+    "Budget",
+    "BudgetError",
+    "ConditionSummary",
+    "Correction",
+    "DataError",
+    "Decision",
+    "Design",
+    "DesignError",
+    "DesignRequest",
+    "Direction",
+    "Effect",
+    "EffectMethod",
+    "Factor",
+    "FactorKind",
+    "Failure",
+    "FoldoverError",
+    "Gate",
+    "Kind",
+    "LedgerError",
+    "Lever",
+    "LeverSet",
+    "Limit",
+    "LimitKind",
+    "MeasuredBy",
+    "Outcome",
+    "OutsideError",
+    "Package",
+    "Phase",
+    "Problem",
+    "Recipe",
+    "RecipeError",
+    "Recommendation",
+    "Resolved",
+    "Row",
+    "RowKind",
+    "RunRecord",
+    "RunSpec",
+    "Scalar",
+    "Scale",
+    "Settings",
+    "Stage",
+    "StageKind",
+    "Status",
+    "Study",
+    "StudyError",
+    "TrainerError",
+    "UserError",
+    "Values",
+    "Verdict",
+    "bind",
+    "digest",
+    "from_json",
+    "from_plain",
+    "lever",
+    "levers_of",
+    "to_json",
+    "to_plain",
+]

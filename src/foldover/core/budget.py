@@ -1,0 +1,91 @@
+"""What a run may spend and weigh."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from foldover.core.errors import BudgetError
+
+LimitKind = Literal["seconds", "steps", "tokens", "flops"]
+
+_UNITS: dict[str, tuple[LimitKind, float]] = {
+    "s": ("seconds", 1.0),
+    "sec": ("seconds", 1.0),
+    "seconds": ("seconds", 1.0),
+    "m": ("seconds", 60.0),
+    "min": ("seconds", 60.0),
+    "minutes": ("seconds", 60.0),
+    "h": ("seconds", 3600.0),
+    "hours": ("seconds", 3600.0),
+    "steps": ("steps", 1.0),
+    "tokens": ("tokens", 1.0),
+    "flops": ("flops", 1.0),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """When training stops. Start-up, compilation and evaluation are outside a limit in seconds."""
+
+    kind: LimitKind
+    amount: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(LimitKind):
+            raise BudgetError("unknown kind of limit", value=self.kind, fix="Use seconds, steps, tokens, flops.")
+        # Read back from JSON it is a float: an int here would give a run another id there.
+        object.__setattr__(self, "amount", float(self.amount))
+        if not 0 < self.amount < float("inf"):
+            raise BudgetError("a limit must be positive", value=self.amount)
+        if self.kind != "seconds" and self.amount != int(self.amount):
+            raise BudgetError(f"a limit in {self.kind} must be a whole number", value=self.amount)
+
+    @classmethod
+    def parse(cls, text: str) -> Limit:
+        """`"300s"`, `"5min"`, `"12h"`, `"300 steps"`, `"1e9 tokens"`. Raises BudgetError."""
+        match = re.fullmatch(r"\s*([0-9][0-9_.]*(?:e[0-9]+)?)\s*([a-z]+)\s*", text.lower())
+        if match is None or match.group(2) not in _UNITS:
+            raise BudgetError(
+                "a budget is not readable", value=text, fix='Write e.g. "300s", "5min", "12h" or "300 steps".'
+            )
+        try:
+            number = float(match.group(1))
+        except ValueError:
+            raise BudgetError("a budget is not readable", value=text, fix='Write e.g. "300s".') from None
+        kind, factor = _UNITS[match.group(2)]
+        return cls(kind=kind, amount=number * factor)
+
+    def label(self) -> str:
+        """Short and exact: `2 s`, `10 min`, `300 steps`."""
+        if self.kind != "seconds":
+            return f"{self.amount:,.0f} {self.kind}"
+        for unit, size in (("h", 3600.0), ("min", 60.0)):
+            if self.amount >= size and self.amount % size == 0:
+                return f"{self.amount / size:.12g} {unit}"
+        return f"{self.amount:.12g} s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """A limit, the grace around it, and the cap on the artifact.
+
+    grace_seconds: what start-up, compilation, evaluation and export may take on top of the limit; a run
+    that exceeds limit and grace is ended with status `timeout`. artifact_bytes: None for no cap.
+    """
+
+    limit: Limit
+    grace_seconds: float = 120.0
+    artifact_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "grace_seconds", float(self.grace_seconds))
+        if not self.grace_seconds > 0:
+            raise BudgetError("grace must be positive", value=self.grace_seconds)
+        if self.artifact_bytes is not None and self.artifact_bytes <= 0:
+            raise BudgetError("an artifact cap must be positive", value=self.artifact_bytes)
+
+    def label(self) -> str:
+        """The limit's label."""
+        return self.limit.label()

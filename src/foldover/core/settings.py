@@ -1,0 +1,32 @@
+"""Settings of a machine: what must not change the response at equal steps."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from foldover.core.errors import BudgetError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How runs are executed here; recorded with each run, never part of its identity.
+
+    jobs: runs at a time; threads: of each run; device: `auto`, `cpu`, `cuda` or `cuda:N`; save_every: steps from
+    one checkpoint of a run to the next (0: none).
+    """
+
+    jobs: int = 1
+    threads: int = 1
+    device: str = "auto"
+    save_every: int = 0
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise BudgetError("jobs must be at least 1", value=self.jobs)
+        if self.threads < 1:
+            raise BudgetError("threads must be at least 1", value=self.threads)
+        if self.save_every < 0:
+            raise BudgetError("save_every must not be negative", value=self.save_every, fix="Use 0 for no checkpoints.")
+        if re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", self.device) is None:
+            raise BudgetError("unknown device", value=self.device, fix="Use auto, cpu, cuda or cuda:N.")

@@ -1,0 +1,244 @@
+"""One call of `run_all` on this machine: hands runs to slots, listens, enforces deadlines, survives deaths."""
+
+from __future__ import annotations
+
+import json
+import logging
+import selectors
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+from foldover.core import RunSpec, Status, TrainerError
+from foldover.execution.dead import end_as_timeout, end_as_worker_died
+from foldover.execution.interrupts import Interrupts
+from foldover.execution.messages import Answer, Busy, Claimed, Ended, Estimated, Ready
+from foldover.execution.process import Death
+from foldover.execution.progress import Progress, Running, Timing, fraction_done, seconds_left
+from foldover.execution.slot import Assignment, Slot
+from foldover.rundir import RunRoot
+from foldover.rundir.folder import OUTCOME
+
+MAX_DEATHS = 3
+_TICK_SECONDS = 0.1
+_PROGRESS_SECONDS = 0.5
+_BUSY_RETRY_SECONDS = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class Coordinator:
+    """The state of one call. Everything that must survive it is in the run folders."""
+
+    def __init__(
+        self,
+        specs: Sequence[RunSpec],
+        root: Path,
+        slots: Sequence[Slot],
+        *,
+        on_ended: Callable[[Path], None],
+        on_progress: Callable[[Progress], None] | None,
+        interrupts: Interrupts,
+    ) -> None:
+        self._specs = tuple({spec.run_id: spec for spec in specs}.values())
+        self._root_path = root
+        self._root = RunRoot(root)
+        self._slots = slots
+        self._on_ended = on_ended
+        self._on_progress = on_progress
+        self._interrupts = interrupts
+        self._queue: deque[RunSpec] = deque()
+        self._busy: deque[tuple[float, RunSpec]] = deque()
+        self._unannounced: deque[str] = deque()
+        self._by_status: Counter[Status] = Counter()
+        self._num_ended = 0
+        self._deaths: Counter[str] = Counter()
+        self._startup_deaths = 0
+        self._timings: list[Timing] = []
+        self._reported = (0.0, -1)
+
+    def run(self) -> None:
+        """Return when every run has ended. Raises KeyboardInterrupt, TrainerError, and what `on_ended` raises."""
+        self._root.put_aside_dead()
+        for spec in self._specs:
+            if self._root.has_ended(spec.run_id):
+                self._count(spec)
+            else:
+                self._queue.append(spec)
+        while self._queue or self._busy or any(slot.assignment for slot in self._slots):
+            self._fill_slots()
+            self._announce()
+            self._report()
+            self._interrupts.raise_if_any()
+            self._listen()
+            for slot in self._slots:
+                slot.enforce_deadline(time.monotonic())
+        self._announce()
+        self._report(is_last=True)
+
+    # Handing out
+
+    def _fill_slots(self) -> None:
+        while self._busy and self._busy[0][0] <= time.monotonic():
+            self._queue.append(self._busy.popleft()[1])
+        self._drop_ended()
+        num_coming = sum(slot.worker is not None and slot.assignment is None for slot in self._slots)
+        for slot in self._slots:
+            if not self._queue:
+                return
+            if slot.assignment is not None:
+                continue
+            if slot.worker is None:
+                # Started only if no worker that is idle or on its way will take the run.
+                if num_coming < len(self._queue):
+                    slot.start(self._queue[0].recipe.trainer)
+                    num_coming += 1
+            elif slot.is_ready:
+                slot.assign(self._queue.popleft(), str(self._root_path))
+                num_coming -= 1
+                self._drop_ended()
+
+    def _drop_ended(self) -> None:
+        """Runs at the head of the queue that another coordinator has ended."""
+        while self._queue and self._root.has_ended(self._queue[0].run_id):
+            self._ended(self._queue.popleft())
+
+    # Listening
+
+    def _listen(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            for slot in self._slots:
+                if slot.worker is not None:
+                    selector.register(slot.worker, selectors.EVENT_READ, slot)
+            events = selector.select(_TICK_SECONDS)
+        for key, _ in events:
+            slot = cast(Slot, key.data)
+            assert slot.worker is not None
+            answers, is_alive = slot.worker.receive()
+            for answer in answers:
+                self._handle(slot, answer)
+            if not is_alive:
+                self._handle_death(slot)
+
+    def _handle(self, slot: Slot, answer: Answer) -> None:
+        if isinstance(answer, Ready):
+            slot.is_ready, slot.machine = True, answer.machine
+            self._startup_deaths = 0
+            return
+        run = slot.assignment
+        if run is None or run.spec.run_id != answer.run_id:
+            raise TrainerError("a worker answered for a run that it was not given", value=answer.run_id)
+        if isinstance(answer, Claimed):
+            run.claim(time.monotonic())
+        elif isinstance(answer, Estimated):
+            run.estimate(answer.seconds)
+        elif isinstance(answer, Busy):
+            slot.assignment = None
+            self._busy.append((time.monotonic() + _BUSY_RETRY_SECONDS, run.spec))
+        elif isinstance(answer, Ended):
+            slot.assignment = None
+            if not answer.by_another:
+                seconds = run.elapsed(time.monotonic())
+                self._timings.append(Timing(trainer=run.spec.recipe.trainer, budget=run.spec.budget, seconds=seconds))
+            self._ended(run.spec)
+
+    # Deaths
+
+    def _handle_death(self, slot: Slot) -> None:
+        was_ready, run = slot.is_ready, slot.assignment
+        death = slot.bury()
+        if run is not None:
+            self._handle_death_of_run(slot, run, death)
+        elif not was_ready:
+            self._startup_deaths += 1
+            _log.warning("slot=%d worker died at start-up by %s", slot.index, death.how)
+            if self._startup_deaths >= MAX_DEATHS:
+                raise TrainerError(
+                    f"workers die at start-up ({death.how}), {self._startup_deaths} times in a row",
+                    fix=f"The last one wrote:\n{death.said or '(nothing)'}",
+                )
+
+    def _handle_death_of_run(self, slot: Slot, run: Assignment, death: Death) -> None:
+        spec, seconds = run.spec, run.elapsed(time.monotonic())
+        machine = slot.machine.with_(threads=slot.settings.threads)
+        _log.warning("run=%s slot=%d worker died by %s after %.1f s", spec.run_id, slot.index, death.how, seconds)
+        try:
+            if run.terminated is not None:
+                end_as_timeout(
+                    spec, self._root, seconds=seconds, allowance_seconds=run.allowance_seconds, machine=machine
+                )
+            elif not self._root.has_ended(spec.run_id):
+                self._deaths[spec.run_id] += 1
+                deaths = self._deaths[spec.run_id]
+                if deaths < MAX_DEATHS:
+                    self._queue.appendleft(spec)
+                    return
+                end_as_worker_died(spec, self._root, deaths=deaths, death=death, seconds=seconds, machine=machine)
+        except TimeoutError:
+            self._busy.append((time.monotonic() + _BUSY_RETRY_SECONDS, spec))
+        else:
+            self._ended(spec)
+
+    # Telling
+
+    def _ended(self, spec: RunSpec) -> None:
+        self._count(spec)
+        self._unannounced.append(spec.run_id)
+
+    def _count(self, spec: RunSpec) -> None:
+        self._num_ended += 1
+        status = _status_of(self._root.folder(spec.run_id))
+        if status is not None:
+            self._by_status[status] += 1
+
+    def _announce(self) -> None:
+        while self._unannounced:
+            self._on_ended(self._root.folder(self._unannounced.popleft()))
+
+    def _report(self, *, is_last: bool = False) -> None:
+        now = time.monotonic()
+        last, num_ended = self._reported
+        if self._on_progress is None or not (
+            is_last or num_ended != self._num_ended or now - last >= _PROGRESS_SECONDS
+        ):
+            return
+        self._reported = (now, self._num_ended)
+        self._on_progress(self._progress(now))
+
+    def _progress(self, now: float) -> Progress:
+        at_work = [(slot, slot.assignment) for slot in self._slots if slot.assignment is not None]
+        running = tuple(
+            Running(
+                run_id=run.spec.run_id,
+                condition=run.spec.condition,
+                seed=run.spec.seed,
+                budget=run.spec.budget.label(),
+                slot=slot.index,
+                elapsed_seconds=run.elapsed(now),
+                fraction=fraction_done(self._root.partial_folder(run.spec.run_id)),
+            )
+            for slot, run in at_work
+        )
+        return Progress(
+            planned=len(self._specs),
+            ended=self._num_ended,
+            by_status=tuple(sorted(self._by_status.items())),
+            running=running,
+            seconds_left=seconds_left(
+                [(run.spec, run.elapsed(now)) for _, run in at_work],
+                [*self._queue, *(spec for _, spec in self._busy)],
+                self._timings,
+                len(self._slots),
+            ),
+        )
+
+
+def _status_of(folder: Path) -> Status | None:
+    """What an ended run's outcome says; None if it is damaged, which is `verify`'s to report."""
+    try:
+        return cast(Status, json.loads((folder / OUTCOME).read_text(encoding="utf-8"))["status"])
+    except (OSError, ValueError, LookupError, TypeError):
+        _log.warning("run=%s outcome cannot be read", folder.name)
+        return None

@@ -1,0 +1,89 @@
+"""Settings of the machine: what makes runs fast and leaves their numbers alone; recorded with each run.
+
+- One thread a run and one run a core beat one run on all cores: 1.2 to 1.3 times the tokens on a quiet
+  machine, and a run of two threads next to other work falls to a fortieth of its speed because OpenMP
+  barriers spin against the neighbours.
+- glibc maps, zeroes and unmaps every buffer over 32 MiB (its dynamic ceiling): 66,000 to 197,000 page faults
+  a step of a medium model, 1.5 to 1.8 times its time. A higher threshold keeps those buffers on the heap.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from collections.abc import Mapping
+
+from foldover.core import Scalar, Settings, Values
+
+# Numbers of glibc's malloc.h. A threshold of 1 GiB leaves only buffers in mmap that no run here reuses; the
+# trim threshold is the largest an int holds: what was heap stays heap. The top pad is what the heap grows by
+# beyond a request. 64 MiB instead of the 256 MiB that were measured: since the heap never shrinks it grows a
+# few times in a process's life either way, and with many workers 256 MiB each of address space is refused
+# where memory is not overcommitted.
+_MALLOPT: tuple[tuple[str, int, int], ...] = (
+    ("malloc_mmap_threshold_bytes", -3, 1 << 30),
+    ("malloc_trim_threshold_bytes", -1, 2**31 - 1),
+    ("malloc_top_pad_bytes", -2, 64 << 20),
+)
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def usable_cores() -> tuple[int, ...]:
+    """Numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def cores_of_slot(slot: int, settings: Settings, cores: tuple[int, ...]) -> tuple[int, ...]:
+    """The cores a slot (from 0) is pinned to; empty where it is not, because slots would have to share."""
+    if not hasattr(os, "sched_setaffinity") or settings.jobs * settings.threads > len(cores):
+        return ()
+    return cores[slot * settings.threads : (slot + 1) * settings.threads]
+
+
+def worker_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Environment of a worker process: it must be set before anything heavy is imported.
+
+    The hash seed is fixed (unless the user fixed another) so that two processes iterate over sets alike.
+    """
+    threads = dict.fromkeys(_THREAD_VARIABLES, str(settings.threads))
+    return {"PYTHONHASHSEED": "0", **inherited, **threads}
+
+
+def set_up_process(cores: tuple[int, ...]) -> Values:
+    """Pin this process and set its allocator; gives what was done, for the record.
+
+    num_cores: usable by all slots together; pinned_cores: "" where the process may use them all.
+    """
+    num_cores = len(usable_cores())
+    pin(cores)
+    done: dict[str, Scalar] = {
+        "host": platform.node(),
+        "num_cores": num_cores,
+        "pinned_cores": ",".join(map(str, cores)),
+    }
+    return Values({**done, **_tune_allocator()})
+
+
+def pin(cores: tuple[int, ...]) -> None:
+    """Keep this process on these cores; empty leaves it free."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+
+
+def _tune_allocator() -> dict[str, Scalar]:
+    """What was set; nothing on other C libraries, and not what an older glibc refused."""
+    if not _is_glibc():
+        return {}
+    mallopt = ctypes.CDLL(None).mallopt
+    return {name: value for name, parameter, value in _MALLOPT if mallopt(parameter, value) == 1}
+
+
+def _is_glibc() -> bool:
+    try:
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+    except (AttributeError, ValueError, OSError):
+        return False

@@ -1,0 +1,116 @@
+"""How far a call of `run_all` is and how long it will take; pure but for `fraction_done`."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from foldover.core import Budget, LimitKind, RunSpec, Status
+from foldover.rundir.folder import CURVE
+
+_TAIL_BYTES = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A run at work. budget: its label; fraction: of its budget, None where its curve does not say."""
+
+    run_id: str
+    condition: str
+    seed: int
+    budget: str
+    slot: int
+    elapsed_seconds: float
+    fraction: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a call stands.
+
+    planned: all its runs; ended: those that are complete, earlier ones included; by_status: counts of
+    these by status, sorted by name; running: by slot; seconds_left: None while nothing is known.
+    """
+
+    planned: int
+    ended: int
+    by_status: tuple[tuple[Status, int], ...]
+    running: tuple[Running, ...]
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Measured wall-clock seconds of one run, from claim to complete folder."""
+
+    trainer: str
+    budget: Budget
+    seconds: float
+
+
+def expected_seconds(spec: RunSpec, timings: Sequence[Timing]) -> float | None:
+    """Wall-clock seconds of a run, from what runs before it took; None if nothing tells.
+
+    The mean of runs with its trainer and limit, else of its trainer and kind of limit: scaled by the
+    amount, or for limits in seconds what they took on top of it. A limit in seconds tells by itself.
+    """
+    limit = spec.budget.limit
+    same = [t for t in timings if t.trainer == spec.recipe.trainer and t.budget.limit.kind == limit.kind]
+    equal = [t.seconds for t in same if t.budget.limit == limit]
+    if equal:
+        return _mean(equal)
+    if limit.kind == "seconds":
+        return limit.amount + (_mean([t.seconds - t.budget.limit.amount for t in same]) if same else 0.0)
+    return limit.amount * _mean([t.seconds / t.budget.limit.amount for t in same]) if same else None
+
+
+def seconds_left(
+    running: Iterable[tuple[RunSpec, float]], waiting: Iterable[RunSpec], timings: Sequence[Timing], slots: int
+) -> float | None:
+    """Until the last run ends, when slots take the waiting runs in order; None if one cannot be told.
+
+    running: spec and elapsed seconds.
+    """
+    known: dict[tuple[str, LimitKind, float], float | None] = {}
+
+    def expected(spec: RunSpec) -> float | None:
+        limit = spec.budget.limit
+        key = (spec.recipe.trainer, limit.kind, limit.amount)
+        if key not in known:
+            known[key] = expected_seconds(spec, timings)
+        return known[key]
+
+    free_at: list[float] = []
+    for spec, elapsed in running:
+        seconds = expected(spec)
+        if seconds is None:
+            return None
+        free_at.append(max(0.0, seconds - elapsed))
+    free_at += [0.0] * (slots - len(free_at))
+    heapq.heapify(free_at)
+    for spec in waiting:
+        seconds = expected(spec)
+        if seconds is None:
+            return None
+        heapq.heapreplace(free_at, free_at[0] + seconds)
+    return max(free_at)
+
+
+def fraction_done(folder: Path) -> float | None:
+    """`progress` of the last whole line of a run's curve; reads a few kilobytes however long it is."""
+    try:
+        with (folder / CURVE).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            lines = file.read().split(b"\n")[:-1]  # behind the last newline is a line that is being written
+        progress = json.loads(lines[-1])["progress"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return float(progress) if isinstance(progress, int | float) else None
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

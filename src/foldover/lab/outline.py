@@ -1,0 +1,130 @@
+"""What a study would run, before it runs: for `foldover plan`. Needs neither torch nor a GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from foldover.core import Design, Stage, Study, Values
+from foldover.lab.staging import cost_of, plan_stage
+from foldover.planning import Condition, Cost, Plan, expand, natural_levels
+from foldover.ports import Trainer
+from foldover.trainers import get_trainer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutlineCondition:
+    """A row of a design, decoded and resolved. same_as: another row that resolves to the same run."""
+
+    label: str
+    levels: tuple[float, ...]
+    natural: Values
+    derived: Values
+    same_as: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutlineStage:
+    """A stage: what is known of it before the first run. is_upper: runs and cost are an upper bound."""
+
+    name: str
+    kind: str
+    budgets: tuple[str, ...]
+    seeds: tuple[int, ...]
+    design: Design | None
+    conditions: tuple[OutlineCondition, ...]
+    num_conditions: int
+    cost: Cost
+    is_upper: bool
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """All stages of a study."""
+
+    study: str
+    question: str
+    stages: tuple[OutlineStage, ...]
+    total_runs: int
+    total_wall_seconds: float
+    jobs: int
+
+
+def outline(study: Study, *, jobs: int) -> Outline:
+    """Design, resolved conditions and estimated cost of every stage.
+
+    What a stage after a screen runs depends on results: it is outlined by as many conditions as it can have
+    at most, each as dear as the dearest of the screen.
+    """
+    trainer = get_trainer(study.baseline.trainer)
+    stages: list[OutlineStage] = []
+    dearest: Condition | None = None
+    for stage in study.stages:
+        if stage.kind == "screen":
+            plan = plan_stage(study, trainer, stage, (), None)
+            dearest = max(plan.conditions, key=lambda c: _seconds(study, trainer, stage, c))
+            stages.append(_screen_outline(study, trainer, stage, plan, jobs))
+            continue
+        assert dearest is not None, "the study file makes sure that a screen comes first"
+        stages.append(_later_outline(study, trainer, stage, dearest, jobs))
+    return Outline(
+        study=study.name,
+        question=study.question,
+        stages=tuple(stages),
+        total_runs=sum(stage.cost.runs for stage in stages),
+        total_wall_seconds=sum(stage.cost.wall_seconds for stage in stages),
+        jobs=jobs,
+    )
+
+
+def _screen_outline(study: Study, trainer: Trainer, stage: Stage, plan: Plan, jobs: int) -> OutlineStage:
+    first: dict[Values, str] = {}
+    rows = []
+    for condition in plan.conditions:
+        effective = trainer.resolve(condition.recipe).effective
+        rows.append(
+            OutlineCondition(
+                label=condition.label,
+                levels=condition.levels,
+                natural=natural_levels(study.factors, condition.levels),
+                derived=condition.derived,
+                same_as=first.get(effective),
+            )
+        )
+        first.setdefault(effective, condition.label)
+    return OutlineStage(
+        name=stage.name,
+        kind=stage.kind,
+        budgets=tuple(budget.label() for budget in stage.budgets),
+        seeds=stage.seeds,
+        design=plan.design,
+        conditions=tuple(rows),
+        num_conditions=len(rows),
+        cost=cost_of(study, trainer, plan.runs, jobs=jobs),
+        is_upper=False,
+        notes=plan.notes,
+    )
+
+
+def _later_outline(study: Study, trainer: Trainer, stage: Stage, dearest: Condition, jobs: int) -> OutlineStage:
+    letters = stage.centers or tuple(f.letter for f in study.factors if f.kind != "choice")
+    bridges = 1 + len(letters) + (len(letters) > 1)
+    number = stage.best + stage.worst if stage.kind == "confirm" else bridges
+    copies = [replace(dearest, label=f"{stage.kind}-{i}") for i in range(number)]
+    return OutlineStage(
+        name=stage.name,
+        kind=stage.kind,
+        budgets=tuple(budget.label() for budget in stage.budgets),
+        seeds=stage.seeds,
+        design=None,
+        conditions=(),
+        num_conditions=number,
+        cost=cost_of(study, trainer, expand(study, stage, copies).runs, jobs=jobs),
+        is_upper=True,
+        notes=(),
+    )
+
+
+def _seconds(study: Study, trainer: Trainer, stage: Stage, condition: Condition) -> float:
+    resolved = trainer.resolve(condition.recipe)
+    return sum(trainer.estimate_seconds(resolved, budget, study.constants) for budget in stage.budgets)

@@ -1,0 +1,90 @@
+"""An opened study: its folder, the parsed study and its trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from foldover.core import Problem, RunSpec, Study, StudyError, UserError
+from foldover.lab.workspace import Workspace
+from foldover.ledger import Ledger
+from foldover.planning import Plan
+from foldover.ports import Trainer
+from foldover.studyfile import parse
+from foldover.trainers import get_trainer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What every verb after `check` works on."""
+
+    workspace: Workspace
+    study: Study
+    trainer: Trainer
+
+    @contextmanager
+    def ledger(self, *, read_only: bool = False) -> Iterator[Ledger]:
+        """The study's ledger, made if need be, knowing the study and all that was planned and decided."""
+        path = self.workspace.ledger_path
+        if read_only and path.exists():
+            with Ledger.open(path, read_only=True) as ledger:
+                yield ledger
+            return
+        with Ledger.open(path) as ledger:
+            ledger.add_study(self.study)
+            for plan in self.workspace.plans():
+                for package in plan.packages:
+                    ledger.add_package(package, specs_of(plan, package.name))
+            held = {decision.stage for decision in ledger.decisions()}
+            for decision in self.workspace.decisions():
+                # Missing where a process died between the file and the row; one that differs is `verify`'s to tell.
+                if decision.stage not in held:
+                    ledger.add_decision(decision.stage, decision.verdicts, decision.evidence)
+            yield ledger
+
+
+def specs_of(plan: Plan, package: str) -> list[RunSpec]:
+    """The runs of one package of a plan."""
+    return [run for run in plan.runs if run.package == package]
+
+
+def check(path: Path) -> Study:
+    """The study in a file. Raises StudyError with every problem at once, UserError if it cannot be read."""
+    return parse_study(read_study(path), str(path))
+
+
+def parse_study(text: str, path: str) -> Study:
+    """The study in a text. Raises StudyError; also for a cap on artifacts, which no trainer packs so far."""
+    study = parse(text, path, get_trainer)
+    if any(budget.artifact_bytes is not None for stage in study.stages for budget in stage.budgets):
+        line = next(i for i, content in enumerate(text.splitlines(), start=1) if "artifact_bytes" in content)
+        message = (
+            f"trainer `{study.baseline.trainer}` packs no artifact: `artifact_bytes` would do nothing. Leave it out."
+        )
+        raise StudyError(path, [Problem(line=line, message=message)])
+    return study
+
+
+def read_study(path: Path) -> str:
+    """The text of a study file. Raises UserError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"the study file {path} cannot be read: {error}") from None
+
+
+def create(path: Path, root: Path) -> Session:
+    """Make `root` the folder of the study in a file, or go on with it there."""
+    workspace = Workspace(root)
+    study = workspace.adopt(read_study(path), lambda text: parse_study(text, str(path)))
+    return Session(workspace=workspace, study=study, trainer=get_trainer(study.baseline.trainer))
+
+
+def open_session(root: Path) -> Session:
+    """The study that lies in a folder. Raises UserError if there is none."""
+    workspace = Workspace(root)
+    workspace.require()
+    study = check(workspace.study_path)
+    return Session(workspace=workspace, study=study, trainer=get_trainer(study.baseline.trainer))

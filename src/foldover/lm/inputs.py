@@ -1,0 +1,81 @@
+"""What a run reads: the prepared corpus of its recipe, training rows and the rows that are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, cast
+
+from foldover.core import DataError, Recipe, RunSpec, Values
+from foldover.data import (
+    Accounting,
+    BytePairTokenizer,
+    Loader,
+    PreparedData,
+    ScoredRows,
+    StreamRows,
+    TrainRows,
+    open_rows,
+    prepare,
+    scored_rows,
+)
+
+
+def open_data(
+    recipe: Recipe, constants: Values, *, progress: Callable[[str, float], None] | None = None
+) -> PreparedData:
+    """The prepared corpus; built in the cache the first time."""
+    return prepare(
+        constants.text("corpus"),
+        recipe.values.integer("tokenizer.vocab_size"),
+        tokenizer=str(recipe.values.get("tokenizer.name", "bpe")),
+        accounting=cast(Accounting, constants.get("accounting", "raw")),
+        progress=progress,
+    )
+
+
+def token_pieces(data: PreparedData) -> tuple[bytes, ...]:
+    """The bytes of each token by id, specials left out. Raises DataError for a tokenizer that has no such list."""
+    if not isinstance(data.tokenizer, BytePairTokenizer):
+        raise DataError(
+            f"the tokenizer {data.tokenizer.name} does not tell classes of tokens",
+            fix="Levers that need them (word starts, token types) work with a byte-pair tokenizer.",
+        )
+    return data.tokenizer.pieces
+
+
+def training_rows(spec: RunSpec, data: PreparedData) -> TrainRows | StreamRows:
+    """The loader of a run: endless rows, with `state()` and `restore()` for checkpoints."""
+    return open_rows(
+        data,
+        context=spec.recipe.values.integer("model.context"),
+        seed=spec.seed,
+        loader=loader(spec.recipe),
+        long_documents=long_documents(spec.recipe),
+    )
+
+
+def rows_to_score(spec: RunSpec, data: PreparedData) -> ScoredRows:
+    """The pinned rows of a run with the bytes of their targets, by the accounting of the study."""
+    return scored_rows(
+        data,
+        context=spec.recipe.values.integer("model.context"),
+        num_tokens=spec.constants.integer("eval_tokens"),
+        long_documents=long_documents(spec.recipe),
+        order=eval_order(spec.constants),
+        loader=loader(spec.recipe),
+    )
+
+
+def loader(recipe: Recipe) -> Loader:
+    """How the stream of tokens is cut into rows."""
+    return cast(Loader, recipe.values.get("data.loader", "pack"))
+
+
+def long_documents(recipe: Recipe) -> Literal["split", "crop"]:
+    """How documents longer than a row are treated."""
+    return cast(Literal["split", "crop"], recipe.values.text("data.long_documents"))
+
+
+def eval_order(constants: Values) -> Literal["stream", "spread"]:
+    """Which rows of the validation stream are scored first."""
+    return cast(Literal["stream", "spread"], constants.text("eval_order"))

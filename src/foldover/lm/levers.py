@@ -1,0 +1,208 @@
+"""All levers of the built-in trainer: reading this file is reading the catalogue.
+
+The defaults are those of karpathy/autoresearch at commit 228791f. No torch here: planning, help and study
+files read this on a laptop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from foldover.core import LeverSet, Values, lever, levers_of
+from foldover.lm.levers_blocks import Attention, Mlp, Model, Recurrence, Residual
+from foldover.lm.levers_compression import Compression
+from foldover.lm.levers_ends import Embedding, Head, Init
+from foldover.lm.levers_optimizer import Optimizer
+from foldover.lm.levers_training import Averaging, Batch, Loss, Schedule
+
+AUTORESEARCH = "karpathy/autoresearch 228791f"
+LONG_DOCUMENTS = ("split", "crop")
+EVAL_ORDERS = ("stream", "spread")
+LOADERS = ("pack", "stream")
+ACCOUNTINGS = ("raw", "pieces")
+CORPUS_FORMS = ("sotu", "path:", "hub:")
+TOKENIZER_FORMS = ("bpe", "sentencepiece", "bytes", "path:", "tiktoken:")
+PARAMETER_GOLF = "openai/parameter-golf"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokenizer:
+    """How text becomes tokens. The response is per byte, so this is a lever like any other."""
+
+    name: str = lever(
+        "bpe",
+        "Byte pairs or a SentencePiece model trained on the training side, the bytes themselves, a file "
+        "(.model, .tiktoken, .json), or one of tiktoken's encodings.",
+        choices=TOKENIZER_FORMS,
+    )
+    vocab_size: int = lever(
+        8192,
+        "Size of the vocabulary, specials included; of a tokenizer that exists, the size that it has.",
+        low=260,
+        high=65536,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """How documents become rows."""
+
+    loader: str = lever(
+        "pack",
+        "Rows by best fit from whole documents in an order drawn by seed, or one contiguous stream cut where it falls.",
+        choices=LOADERS,
+        source=f"{AUTORESEARCH}; stream: {PARAMETER_GOLF}",
+    )
+    long_documents: str = lever(
+        "crop",
+        "Documents longer than a row: cropped as upstream does, or split into pieces that each become a unit.",
+        choices=LONG_DOCUMENTS,
+        source=AUTORESEARCH,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """A whole recipe of the built-in trainer, typed."""
+
+    model: Model
+    recurrence: Recurrence
+    attention: Attention
+    residual: Residual
+    mlp: Mlp
+    embedding: Embedding
+    head: Head
+    init: Init
+    tokenizer: Tokenizer
+    optimizer: Optimizer
+    schedule: Schedule
+    batch: Batch
+    loss: Loss
+    averaging: Averaging
+    compression: Compression
+    data: Data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constants:
+    """What defines the question: locked for a whole study."""
+
+    corpus: str = lever(
+        "sotu",
+        "The text: trained on its train side, measured on its validation side. Embedded, on this machine "
+        "(path:/some/where), or of the hub (hub:OWNER/NAME:SHARDS); docs/data.md says what may lie there.",
+        choices=CORPUS_FORMS,
+    )
+    accounting: str = lever(
+        "raw",
+        "Which bytes the metric divides by: those of the text as it was, or those of the tokenizer's pieces.",
+        choices=ACCOUNTINGS,
+        source=f"pieces: {PARAMETER_GOLF}",
+    )
+    eval_tokens: int = lever(
+        65536,
+        "Validation tokens that are scored.",
+        low=64,
+        high=2**40,
+        unit="tokens",
+    )
+    eval_order: str = lever(
+        "spread",
+        "Which rows are scored where not all are: the first of the stream, as upstream, or of one pinned "
+        "permutation of it, so that a part is like the whole that the reference lines describe.",
+        choices=EVAL_ORDERS,
+    )
+
+
+LEVERS: LeverSet = levers_of(TrainConfig)
+CONSTANTS: LeverSet = levers_of(Constants)
+
+MICRO = LEVERS.complete(
+    {
+        "depth": 2,
+        "aspect": 32,
+        "head_dim": 16,
+        "context": 128,
+        "vocab_size": 1024,
+        "total_batch": 4096,
+        "momentum_warmup": 30,
+        "free_steps": 1,
+        "long_documents": "split",
+    }
+)
+
+GOLF = {
+    "depth": 9,
+    "width": 512,
+    "head_dim": 64,
+    "kv_heads": 4,
+    "context": 1024,
+    "vocab_size": 1024,
+    "window_pattern": "L",
+    "mlp_multiplier": 2.0,
+    "softcap": 30.0,
+    "qk_norm": "before_rotary",
+    "qk_gain": 1.5,
+    "qk_gain_learned": True,
+    "value_embedding": "none",
+    "x0_mix": "channel",
+    "x0_mix_init": 0.0,
+    "branch_scales": True,
+    "skips": "add",
+    "tied": True,
+    "matrices": "fan_in",
+    "embedding_std": 0.005,
+    "embedding_lr": 0.05,
+    "unembedding_lr": 0.008,
+    "matrix_lr": 0.04,
+    "scalar_lr": 0.04,
+    "scalar_lr_share": 1.0,
+    "width_exponent": 0.0,
+    "adam_beta1": 0.9,
+    "x0_beta1": 0.9,
+    "adam_eps": 1e-8,
+    "momentum_form": "classic",
+    "momentum_warmup": 500,
+    "orthogonalization": "quintic_golf",
+    "normuon": False,
+    "weight_decay": 0.0,
+    "warmdown_ratio": 0.0,
+    "warmdown_steps": 1200,
+    "free_steps": 0,
+    "restored_steps": 20,
+}
+
+SMALL_GOLF = {
+    "long_documents": "split",
+    "kv_heads": 2,
+    "warmdown_steps": 0,
+    "warmdown_ratio": 0.5,
+    "restored_steps": 1,
+}
+
+PRESETS: dict[str, Values] = {
+    "autoresearch": LEVERS.defaults(),
+    "mini": LEVERS.complete(
+        {
+            "depth": 4,
+            "aspect": 64,
+            "head_dim": 64,
+            "context": 256,
+            "vocab_size": 4096,
+            "total_batch": 16384,
+            "momentum_warmup": 100,
+            "free_steps": 1,
+            "long_documents": "split",
+        }
+    ),
+    "micro": MICRO,
+    "golf": LEVERS.complete(GOLF),
+    "golf-mini": LEVERS.complete(
+        GOLF | SMALL_GOLF | {"depth": 5, "width": 256, "context": 256, "total_batch": 16384, "momentum_warmup": 100}
+    ),
+    "golf-micro": LEVERS.complete(
+        GOLF
+        | SMALL_GOLF
+        | {"depth": 3, "width": 64, "head_dim": 16, "context": 128, "total_batch": 4096, "momentum_warmup": 30}
+    ),
+}

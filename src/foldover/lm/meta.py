@@ -1,0 +1,89 @@
+"""Meta-learned test-time training, first order (levers `optimizer.meta_ttt*`).
+
+Every so many steps: t' = t - lr * gradient of the loss on some rows at t, for Muon's matrices t; then the gradient of
+the loss on other rows, taken at t', times a weight, is added to the ordinary gradient. t is put back to the bit.
+Source: texts of openai/parameter-golf, pull requests 1501, 1502, 1601; FOMAML: Finn et al. 2017, arXiv 1703.03400.
+Deviation: all matrices take part; there the first two blocks do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from foldover.lm.levers_optimizer import Optimizer
+
+MeanLoss = Callable[[Sequence[Tensor]], Iterable[Tensor]]
+"""Micro-batches of rows to losses that add up to their mean."""
+
+
+class Meta(Protocol):
+    """Adds a gradient to that of the loss; says whether it acted."""
+
+    def add_gradients(self, micro_batches: Sequence[Tensor], loss_of: MeanLoss, *, step: int) -> bool:
+        """For this step."""
+
+
+class NoMeta:
+    """Nothing."""
+
+    def add_gradients(self, micro_batches: Sequence[Tensor], loss_of: MeanLoss, *, step: int) -> bool:
+        """False."""
+        return False
+
+
+class FirstOrderMeta:
+    """See the module."""
+
+    def __init__(self, optimizer: Optimizer, matrices: Sequence[nn.Parameter]) -> None:
+        self._optimizer = optimizer
+        self._matrices = tuple(matrices)
+
+    def add_gradients(self, micro_batches: Sequence[Tensor], loss_of: MeanLoss, *, step: int) -> bool:
+        """Every `meta_ttt_every` steps, the last of each group of them."""
+        optimizer = self._optimizer
+        if (step + 1) % optimizer.meta_ttt_every:
+            return False
+        support, query = split_rows(micro_batches) if optimizer.meta_ttt_rows == "halves" else (micro_batches,) * 2
+        if not support or not query:
+            return False
+        inner = self._gradients(loss_of(support))
+        with torch.no_grad():
+            kept = [matrix.detach().clone() for matrix in self._matrices]
+            for matrix, gradient in zip(self._matrices, inner, strict=True):
+                matrix.sub_(gradient, alpha=optimizer.meta_ttt_lr)
+        outer = self._gradients(loss_of(query))
+        with torch.no_grad():
+            for matrix, weight, gradient in zip(self._matrices, kept, outer, strict=True):
+                matrix.copy_(weight)
+                assert matrix.grad is not None, "a matrix has no gradient"
+                matrix.grad.add_(gradient, alpha=optimizer.meta_ttt)
+        return True
+
+    def _gradients(self, losses: Iterable[Tensor]) -> list[Tensor]:
+        totals = [torch.zeros_like(matrix) for matrix in self._matrices]
+        for loss in losses:
+            found = torch.autograd.grad(loss, self._matrices, allow_unused=True)
+            for total, gradient in zip(totals, found, strict=True):
+                if gradient is not None:  # a matrix that this pass did not use
+                    total.add_(gradient)
+        return totals
+
+
+def split_rows(micro_batches: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Even and odd rows of a step, counted through its micro-batches, so that their sizes do not matter."""
+    even, odd, first = [], [], 0
+    for rows in micro_batches:
+        parity = (torch.arange(len(rows), device=rows.device) + first) % 2
+        even.append(rows[parity == 0])
+        odd.append(rows[parity == 1])
+        first += len(rows)
+    return [r for r in even if len(r)], [r for r in odd if len(r)]
+
+
+def build_meta(optimizer: Optimizer, matrices: Sequence[nn.Parameter]) -> Meta:
+    """The meta gradient of a recipe."""
+    return FirstOrderMeta(optimizer, matrices) if optimizer.meta_ttt else NoMeta()

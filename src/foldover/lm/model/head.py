@@ -1,0 +1,166 @@
+"""The output head and its two readings: logits for evaluation, mean loss for training.
+
+Legend: B rows, T tokens, N = B T, d width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from foldover.lm.model.parameter import constant, new_parameter
+
+Leaf = Callable[[Tensor], Tensor]
+
+
+class LogitStage(Protocol):
+    """One step on the way of raw logits (B, T, V), before the cap."""
+
+    def __call__(self, raw: Tensor, ids: Tensor) -> Tensor: ...
+
+
+class Head(Protocol):
+    """Features (B, T, d) and ids (B, T) to logits (B, T, V), fp32, or to the mean cross-entropy in nats."""
+
+    def __call__(self, x: Tensor, ids: Tensor) -> Tensor: ...
+
+    def loss(self, x: Tensor, ids: Tensor, targets: Tensor) -> Tensor: ...
+
+
+class SoftcapHead(nn.Module):
+    """logits = cap tanh(raw / cap) with raw = x W' and what the stages add, in fp32 from the product on.
+
+    down: from the width of the stream to that of the table, with what comes ahead of it.
+    """
+
+    def __init__(self, weight: nn.Parameter, *, cap: float, down: nn.Module, stages: Sequence[nn.Module] = ()) -> None:
+        super().__init__()
+        self.weight = weight
+        self.cap = cap
+        self.down = down
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, x: Tensor, ids: Tensor) -> Tensor:
+        return self.cap * torch.tanh(self._raw(x, ids).float() / self.cap)
+
+    def loss(self, x: Tensor, ids: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy in nats of targets (B, T); the same function of the logits as `forward`."""
+        return softcap_cross_entropy(self._raw(x, ids).flatten(0, 1), targets.flatten(), self.cap)
+
+    def _raw(self, x: Tensor, ids: Tensor) -> Tensor:
+        raw = functional.linear(self.down(x), self.weight)
+        for stage in self.stages:
+            raw = stage(raw, ids)
+        return raw
+
+
+class Whole(nn.Module):
+    """The identity: the table is as wide as the stream."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Down(nn.Module):
+    """x W' with W (e, d), or x W with the embedding's own W (d, e) where it is shared."""
+
+    def __init__(self, weight: nn.Parameter, *, is_transposed: bool) -> None:
+        super().__init__()
+        self.weight = weight
+        self.is_transposed = is_transposed
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight.T if self.is_transposed else self.weight)
+
+
+class LowRank(nn.Module):
+    """x + U V x with V (r, d) and U (d, r), U zero at first."""
+
+    def __init__(self, *, width: int, rank: int) -> None:
+        super().__init__()
+        self.inner = new_parameter("matrix", rank, width)
+        self.outer = new_parameter("output_matrix", width, rank)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + functional.linear(functional.linear(x, self.inner), self.outer)
+
+
+class OutputBias(nn.Module):
+    """raw + b, b zero at first."""
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__()
+        self.bias = new_parameter("bias", vocab_size, draw=constant(0.0))
+
+    def forward(self, raw: Tensor, ids: Tensor) -> Tensor:
+        return raw + self.bias.to(raw.dtype)
+
+
+class UnigramBias(nn.Module):
+    """raw + a log f(v), a zero at first."""
+
+    log_frequency: Tensor
+
+    def __init__(self, log_frequency: Tensor) -> None:
+        super().__init__()
+        self.amount = new_parameter("control", 1, draw=constant(0.0))
+        self.register_buffer("log_frequency", log_frequency, persistent=False)
+
+    def forward(self, raw: Tensor, ids: Tensor) -> Tensor:
+        return raw + (self.amount * self.log_frequency).to(raw.dtype)
+
+
+class ContextBias(nn.Module):
+    """raw + a log(1 + count of v in x_0 .. x_t), a zero at first."""
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__()
+        self.vocab_size = vocab_size
+        self.amount = new_parameter("control", 1, draw=constant(0.0))
+
+    def forward(self, raw: Tensor, ids: Tensor) -> Tensor:
+        return raw + (self.amount * counts_so_far(ids, self.vocab_size).log1p()).to(raw.dtype)
+
+
+def counts_so_far(ids: Tensor, vocab_size: int) -> Tensor:
+    """(B, T) -> (B, T, V) fp32: how often each token came up to and with position t."""
+    return functional.one_hot(ids, vocab_size).float().cumsum(dim=1)
+
+
+def softcap_cross_entropy(raw: Tensor, targets: Tensor, cap: float) -> Tensor:
+    """Mean cross-entropy in nats of cap tanh(raw / cap), raw (N, V), targets (N,)."""
+    mean: Tensor = _SoftcapCrossEntropy.apply(raw, targets, cap)  # type: ignore[no-untyped-call]
+    return mean
+
+
+class _SoftcapCrossEntropy(torch.autograd.Function):
+    """Softcap and cross-entropy with the gradient made on the way, so that no logits are kept.
+
+    The cap bounds the exponent, so that no pass for the maximum is needed (a cap above 80 takes one).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, targets: Tensor, cap: float) -> Tensor:
+        t = torch.tanh(raw.float() / cap)  # (N, V)
+        index = targets.unsqueeze(1)
+        capped = t * cap
+        picked = capped.gather(1, index).squeeze(1)
+        shift = capped.amax(dim=1, keepdim=True) if cap > 80.0 else capped.new_zeros(())
+        gradient = capped.sub_(shift).exp_()
+        total = gradient.sum(dim=1, keepdim=True)
+        loss = (total.log() + shift).squeeze(1).sub_(picked).mean()
+        gradient.div_(total)
+        gradient.scatter_add_(1, index, gradient.new_full((1, 1), -1.0).expand_as(index))
+        # d capped / d raw = 1 - t^2
+        gradient.mul_(t.square_().neg_().add_(1.0)).div_(raw.shape[0])
+        ctx.save_for_backward(gradient.to(raw.dtype))
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * upstream[0], None, None

@@ -1,0 +1,52 @@
+"""The MLP of a block: a squared ReLU (So et al. 2021, arXiv 2109.08668), or a gated one.
+
+(B, T, d) normed -> (B, T, d).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from foldover.lm.model.parameter import new_parameter
+
+Activation = Callable[[Tensor], Tensor]
+
+
+def relu_squared(z: Tensor) -> Tensor:
+    """relu(z)^2."""
+    return functional.relu(z).square()
+
+
+def leaky_relu_squared(slope: float) -> Activation:
+    """(z above zero, slope z below)^2: not negative on either side."""
+    return lambda z: functional.leaky_relu(z, slope).square()
+
+
+class Mlp(nn.Module):
+    """output activation(input x)."""
+
+    def __init__(self, *, width: int, hidden: int, activation: Activation = relu_squared) -> None:
+        super().__init__()
+        self.input = new_parameter("matrix", hidden, width)
+        self.output = new_parameter("output_matrix", width, hidden)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(self.activation(functional.linear(x, self.input)), self.output)
+
+
+class SwiGlu(nn.Module):
+    """output (silu(gate x) * input x) (Shazeer 2020, arXiv 2002.05202)."""
+
+    def __init__(self, *, width: int, hidden: int) -> None:
+        super().__init__()
+        self.input = new_parameter("matrix", hidden, width)
+        self.gate = new_parameter("matrix", hidden, width)
+        self.output = new_parameter("output_matrix", width, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = functional.silu(functional.linear(x, self.gate)) * functional.linear(x, self.input)
+        return functional.linear(hidden, self.output)

@@ -1,0 +1,79 @@
+"""Rotary positions: half-split pairing, out1 = a cos + b sin, out2 = -a sin + b cos.
+
+Su et al. 2021, arXiv 2104.09864. Partial: only the first r dimensions of a head turn, with the frequencies of r.
+NTK: rows longer than the context that the base is for raise the base by (T / that) ^ (r / (r - 2)).
+
+Legend: B rows, H heads, T tokens, hd head width, r rotated dimensions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from foldover.lm.model.norm import rms_norm
+
+
+def scaled_base(base: float, *, length: int, ntk_context: int, rotated: int) -> float:
+    """The base for rows of that length (ntk_context 0: always the base itself)."""
+    if not ntk_context or length <= ntk_context:
+        return base
+    return float(base * (length / ntk_context) ** (rotated / (rotated - 2)))
+
+
+class Rotary(nn.Module):
+    """Rotates queries and keys of shape (B, H, T, hd) by their position. rotated: r, 0 for all of hd."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, *, context: int, head_dim: int, base: float, rotated: int = 0, ntk_context: int = 0) -> None:
+        super().__init__()
+        self.base, self.ntk_context = base, ntk_context
+        self.rotated = rotated or head_dim
+        cos, sin = self._tables(context, torch.empty(0).device)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        length = x.shape[-2]
+        cos, sin = self.cos[:length], self.sin[:length]
+        if length > self.cos.shape[0]:  # evaluation on rows longer than those of training
+            cos, sin = self._tables(length, x.device)
+        cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+        r = self.rotated
+        a, b = x[..., :r].chunk(2, dim=-1)
+        parts = [a * cos + b * sin, b * cos - a * sin]
+        if r < x.shape[-1]:
+            parts.append(x[..., r:])
+        return torch.cat(parts, dim=-1)
+
+    def _tables(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        r = self.rotated
+        base = scaled_base(self.base, length=length, ntk_context=self.ntk_context, rotated=r)
+        frequencies = base ** (-torch.arange(0, r, 2, dtype=torch.float64, device=device) / r)
+        angles = torch.outer(torch.arange(length, dtype=torch.float64, device=device), frequencies)  # (T, r / 2)
+        return angles.cos().float(), angles.sin().float()
+
+
+class RotateThenNorm(nn.Module):
+    """Rotary first, then norm over the head (karpathy/autoresearch)."""
+
+    def __init__(self, rotary: Rotary) -> None:
+        super().__init__()
+        self.rotary = rotary
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rms_norm(self.rotary(x))
+
+
+class NormThenRotate(nn.Module):
+    """Norm over the head first, then rotary (openai/parameter-golf)."""
+
+    def __init__(self, rotary: Rotary) -> None:
+        super().__init__()
+        self.rotary = rotary
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.rotary(rms_norm(x))
+        return out

@@ -1,0 +1,64 @@
+"""What some parts of the model know of tokens: kinds, word starts, frequencies, neighbours. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foldover.data import PreparedData
+from foldover.lm.inputs import token_pieces
+from foldover.lm.levers import TrainConfig
+from foldover.lm.token_classes import token_classes
+
+SAMPLE_TOKENS = 2_000_000
+WORD_START, LETTERS, DIGIT, PUNCTUATION, SPACE, OTHER, SPECIAL = range(7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TokenTraits:
+    """By id, shape (V,). kinds: 0 to 6 (see `token_kind`); counts: in the training text; sample: its first tokens."""
+
+    bos_id: int
+    word_starts: NDArray[np.bool_]
+    kinds: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    sample: NDArray[np.int64]
+
+
+def needs_traits(config: TrainConfig) -> bool:
+    """Whether any part of this recipe's model asks for them."""
+    embedding, head = config.embedding, config.head
+    in_table = embedding.bigram_buckets > 0 and (embedding.bigram_split or embedding.word_start_boost)
+    in_input = in_table or embedding.token_type or embedding.smear == "gate"
+    return in_input or head.unigram_bias or head.boundary_weight > 0 or config.init.cooccurrence_qk
+
+
+def token_traits(data: PreparedData) -> TokenTraits:
+    """The traits of a prepared corpus."""
+    pieces = token_pieces(data)
+    tokens = data.train_tokens
+    return TokenTraits(
+        bos_id=data.bos_id,
+        word_starts=token_classes(pieces, data.vocab_size).word_start,
+        kinds=np.array([*map(token_kind, pieces), *([SPECIAL] * (data.vocab_size - len(pieces)))], dtype=np.int64),
+        counts=np.bincount(tokens, minlength=data.vocab_size).astype(np.int64),
+        sample=tokens[:SAMPLE_TOKENS].astype(np.int64),
+    )
+
+
+def token_kind(piece: bytes) -> int:
+    """Word start, other letters, digit, punctuation, white space, or other bytes (not whole characters)."""
+    try:
+        text = piece.decode("utf-8")
+    except UnicodeDecodeError:
+        return OTHER
+    bare = text.strip()
+    if not bare:
+        return SPACE
+    if bare[0].isalpha():
+        return WORD_START if text[0].isspace() else LETTERS
+    if bare[0].isdigit():
+        return DIGIT
+    return PUNCTUATION if bare[0].isprintable() else OTHER

@@ -1,0 +1,75 @@
+"""The built-in trainer behind `ports.Trainer`. torch is imported only when a run begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+
+from foldover.core import Budget, LeverSet, Outcome, Recipe, Resolved, RunSpec, Settings, UserError, Values, bind
+from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS, TrainConfig
+from foldover.lm.preflight import check_budget
+from foldover.lm.resolve import resolve
+from foldover.rundir import RunFolder
+
+# What one CPU core of 2020 or later does with these small shapes; `plan` says that it is an assumption, and
+# runs that have been measured replace it.
+ASSUMED_FLOPS_PER_SECOND = 2.0e10
+ASSUMED_OVERHEAD_SECONDS = 0.3
+FORWARD_SHARE = 1 / 3
+
+TRAIN_EXTRA = ("torch", "tiktoken")
+
+
+class LMTrainer:
+    """GPTs of the autoresearch family on the embedded corpus, measured in bits per byte."""
+
+    name = "lm"
+    levers: LeverSet = LEVERS
+    constants: LeverSet = CONSTANTS
+    presets: Mapping[str, Values] = PRESETS
+    responses = ("val_bpb",)
+
+    def resolve(self, recipe: Recipe) -> Resolved:
+        """Shapes, parameters and FLOPs of a recipe; no torch."""
+        return resolve(recipe)
+
+    def estimate_seconds(self, resolved: Resolved, budget: Budget, constants: Values) -> float:
+        """Limit, evaluation and overhead of one run on one CPU core.
+
+        Raises BudgetError for a lever that cannot act within the limit: a plan is where that should be found out.
+        """
+        config = bind(TrainConfig, resolved.recipe.values)
+        check_budget(config, budget.limit, flops_per_token=resolved.derived.integer("flops_per_token"))
+        flops_per_token = resolved.derived.number("flops_per_token")
+        tokens_per_second = ASSUMED_FLOPS_PER_SECOND / flops_per_token
+        evaluation = constants.number("eval_tokens") * FORWARD_SHARE / tokens_per_second
+        amount = budget.limit.amount
+        training = {
+            "seconds": amount,
+            "steps": amount * resolved.derived.number("tokens_per_step") / tokens_per_second,
+            "tokens": amount / tokens_per_second,
+            "flops": amount / ASSUMED_FLOPS_PER_SECOND,
+        }[budget.limit.kind]
+        return training + evaluation + ASSUMED_OVERHEAD_SECONDS
+
+    def prepare(self, recipe: Recipe, constants: Values, progress: Callable[[str, float], None]) -> None:
+        """Build what runs of this recipe read: corpus, tokenizer, token streams, in the cache."""
+        missing = [name for name in TRAIN_EXTRA if find_spec(name) is None]
+        if missing:
+            raise UserError(
+                f"the trainer `lm` needs {' and '.join(missing)}, which is not installed",
+                fix='Run pip install "foldover[train]".',
+            )
+        from foldover.lm.inputs import open_data  # numpy and the tokenizers only when a run needs them
+
+        open_data(recipe, constants, progress=progress)
+
+    def preload(self) -> None:
+        """Import what runs need, so that a warm worker has paid for torch before its first run's clock starts."""
+        import foldover.lm.run  # noqa: F401 (torch only here)
+
+    def train(self, spec: RunSpec, folder: RunFolder, settings: Settings) -> Outcome:
+        """Prepare, train, evaluate; see `foldover.lm.run`."""
+        from foldover.lm.run import run  # torch only here
+
+        return run(spec, folder, settings)

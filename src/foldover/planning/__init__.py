@@ -1,0 +1,40 @@
+"""Study and records in, the next runs out. Pure: nothing here reads, writes or waits."""
+
+from foldover.planning.cost import Cost, estimate_cost, measured_seconds
+from foldover.planning.expand import expand, package_name
+from foldover.planning.gate import judge, rule_text
+from foldover.planning.plan import Condition, Plan
+from foldover.planning.recommend import Candidate, best_candidate, candidates, compare, recommend
+from foldover.planning.stages import (
+    longest_budget,
+    natural_levels,
+    ordered_conditions,
+    plan_confirm,
+    plan_refine,
+    plan_screen,
+    recipe_at,
+)
+
+__all__ = [
+    "Candidate",
+    "Condition",
+    "Cost",
+    "Plan",
+    "best_candidate",
+    "candidates",
+    "compare",
+    "estimate_cost",
+    "expand",
+    "judge",
+    "longest_budget",
+    "measured_seconds",
+    "natural_levels",
+    "ordered_conditions",
+    "package_name",
+    "plan_confirm",
+    "plan_refine",
+    "plan_screen",
+    "recipe_at",
+    "recommend",
+    "rule_text",
+]

@@ -1,0 +1,74 @@
+"""Effects -> verdicts, by the rule that the study declared before it ran."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from foldover.core import Decision, Direction, Effect, Factor, Gate, Verdict
+
+
+def rule_text(gate: Gate) -> str:
+    """The rule in one sentence."""
+    return (
+        f"at the longest budget of the stage: retained if the {gate.level:.0%} interval excludes 0 and "
+        f"{gate.correction.upper()} q <= {gate.q:g}; fixed at its better level if also |effect| >= "
+        f"{gate.smallest_effect:g}; dropped if retained below that or the interval lies inside "
+        f"+-{gate.smallest_effect:g}; kept open if retained only at a shorter budget; else undecided"
+    )
+
+
+def judge(
+    effects: Sequence[Effect],
+    factors: Sequence[Factor],
+    gate: Gate,
+    *,
+    stage: str,
+    packages: Sequence[str],
+    direction: Direction,
+    evidence: str,
+) -> tuple[Verdict, ...]:
+    """One verdict a factor. packages: of the stage, shortest budget first; evidence: digest of the records."""
+    verdicts = []
+    for factor in factors:
+        own = {e.package: e for e in effects if e.term == factor.letter}
+        decision, because = _decide([own.get(p) for p in packages], gate, direction)
+        verdicts.append(
+            Verdict(
+                stage=stage,
+                subject=factor.letter,
+                decision=decision,
+                because=because,
+                rule=rule_text(gate),
+                evidence=evidence,
+            )
+        )
+    return tuple(verdicts)
+
+
+def _decide(by_budget: Sequence[Effect | None], gate: Gate, direction: Direction) -> tuple[Decision, str]:
+    effect = by_budget[-1] if by_budget else None
+    if effect is None:
+        return "undecided", "no effect could be estimated at the longest budget"
+    if effect.retained is None or effect.low is None or effect.high is None:
+        return "undecided", f"{_describe(effect)}: described only, the data carry no error"
+    if effect.retained and abs(effect.estimate) >= gate.smallest_effect:
+        is_low_better = (effect.estimate > 0) == (direction == "minimize")
+        decision: Decision = "fix_low" if is_low_better else "fix_high"
+        return decision, f"{_describe(effect)}: retained, {'low' if is_low_better else 'high'} is better"
+    if effect.retained:
+        return "drop", f"{_describe(effect)}: real, but smaller than what matters ({gate.smallest_effect:g})"
+    if -gate.smallest_effect < effect.low and effect.high < gate.smallest_effect:
+        return "drop", f"{_describe(effect)}: the interval lies inside +-{gate.smallest_effect:g}"
+    earlier = [e for e in by_budget[:-1] if e is not None and e.retained]
+    if earlier:
+        return "keep_open", f"{_describe(effect)}: retained at {earlier[-1].budget} only"
+    return "undecided", f"{_describe(effect)}: neither retained nor shown to be negligible"
+
+
+def _describe(effect: Effect) -> str:
+    text = f"{effect.estimate:+.4f} at {effect.budget}"
+    if effect.low is not None and effect.high is not None:
+        text += f" [{effect.low:+.4f}, {effect.high:+.4f}]"
+    if effect.q is not None:
+        text += f", q = {effect.q:.2g}"
+    return text

@@ -1,0 +1,37 @@
+"""A stage, planned: its conditions, packages and runs, ready to be executed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from foldover.core import Design, Package, Recipe, RunSpec, Values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A row to be run. role: `screen`, `best`, `worst`, `corner` or `bridge`; derived: what it resolves to."""
+
+    label: str
+    role: str
+    levels: tuple[float, ...]
+    recipe: Recipe
+    derived: Values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a stage runs. runs: in the order of execution; notes: what a reader must know before paying."""
+
+    stage: str
+    design: Design | None
+    conditions: tuple[Condition, ...]
+    packages: tuple[Package, ...]
+    runs: tuple[RunSpec, ...]
+    notes: tuple[str, ...] = ()
+
+    def condition(self, label: str) -> Condition:
+        """The condition of that label. KeyError if there is none."""
+        for condition in self.conditions:
+            if condition.label == label:
+                return condition
+        raise KeyError(label)

@@ -1,0 +1,140 @@
+"""The recipe a study ends with, in sentences that the evidence bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from foldover.core import (
+    AnalysisError,
+    ConditionSummary,
+    Direction,
+    Recommendation,
+    RunRecord,
+    Study,
+    Verdict,
+)
+from foldover.planning.plan import Condition
+from foldover.stats import PairedDifference, paired_difference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A condition with its results under fresh seeds. by_seed: seed -> response."""
+
+    condition: Condition
+    summary: ConditionSummary
+    by_seed: Mapping[int, float]
+
+
+def candidates(
+    records: Sequence[RunRecord],
+    summaries: Sequence[ConditionSummary],
+    conditions: Mapping[tuple[str, str], Condition],
+    *,
+    packages: Sequence[str],
+    response: str,
+) -> tuple[Candidate, ...]:
+    """Conditions of the packages that have a result. conditions: by (package, label)."""
+    found = []
+    for summary in summaries:
+        key = (summary.package, summary.condition)
+        if summary.package not in packages or key not in conditions:
+            continue
+        by_seed = {
+            r.spec.seed: r.outcome.responses.number(response)
+            for r in records
+            if r.counts and (r.spec.package, r.spec.condition) == key
+        }
+        found.append(Candidate(condition=conditions[key], summary=summary, by_seed=by_seed))
+    return tuple(found)
+
+
+def best_candidate(found: Sequence[Candidate], direction: Direction) -> Candidate:
+    """The one with the best mean. ValueError if there is none."""
+    sign = 1.0 if direction == "minimize" else -1.0
+    return min(found, key=lambda c: (sign * c.summary.mean, c.condition.label))
+
+
+def compare(a: Candidate, b: Candidate, *, level: float) -> PairedDifference | None:
+    """First minus second over common seeds; None where fewer than two seeds are common."""
+    common = sorted(set(a.by_seed) & set(b.by_seed))
+    if len(common) < 2:
+        return None
+    try:
+        return paired_difference(
+            {seed: a.by_seed[seed] for seed in common}, {seed: b.by_seed[seed] for seed in common}, level=level
+        )
+    except AnalysisError:
+        return None  # no spread at all: there is no interval to give
+
+
+def recommend(study: Study, found: Sequence[Candidate], verdicts: Sequence[Verdict]) -> Recommendation:
+    """The candidate with the best mean, and how far the evidence carries it. found: at least one, one budget."""
+    chosen = best_candidate(found, study.direction)
+    others = [c for c in found if c is not chosen]
+    differences = [(c, compare(chosen, c, level=study.gate.level)) for c in others]
+    better = [c for c, d in differences if d is not None and _favours(d, study.direction)]
+    open_ = [c for c in others if c not in better]
+    return Recommendation(
+        condition=chosen.condition.label,
+        package=chosen.summary.package,
+        recipe=chosen.condition.recipe,
+        changes=chosen.condition.recipe.diff(study.baseline),
+        summary=chosen.summary,
+        supports=_supports(study, chosen, better, verdicts),
+        does_not_support=_does_not_support(study, chosen, open_, len(found)),
+        comparisons=tuple(_difference_sentence(chosen, c, d) for c, d in differences),
+    )
+
+
+def _favours(difference: PairedDifference, direction: Direction) -> bool:
+    return difference.high < 0 if direction == "minimize" else difference.low > 0
+
+
+def _supports(
+    study: Study, chosen: Candidate, better: Sequence[Candidate], verdicts: Sequence[Verdict]
+) -> tuple[str, ...]:
+    summary = chosen.summary
+    sentences = [
+        f"{summary.condition} has the best mean {study.response} of the conditions run at {summary.budget} under "
+        f"fresh seeds ({summary.mean:.4f}, n = {summary.n})."
+    ]
+    if better:
+        names = ", ".join(c.condition.label for c in better)
+        sentences.append(
+            f"Its {study.gate.level:.0%} interval of the seed-paired difference excludes 0 against {names}."
+        )
+    sentences += [
+        f"Factor {v.subject}: {v.because}." for v in verdicts if v.decision in ("fix_low", "fix_high", "drop")
+    ]
+    return tuple(sentences)
+
+
+def _does_not_support(
+    study: Study, chosen: Candidate, open_: Sequence[Candidate], num_compared: int
+) -> tuple[str, ...]:
+    sentences = []
+    if open_:
+        names = ", ".join(c.condition.label for c in open_)
+        sentences.append(f"That it beats {names}: these differences are not resolved by {chosen.summary.n} seeds.")
+    sentences.append(
+        f"Anything beyond {chosen.summary.budget}, this host and these levels: effects may relax or change sign."
+    )
+    if num_compared > 1:
+        sentences.append(
+            f"The mean as an unbiased forecast: it is the best of {num_compared}, and the best of several is "
+            "flattered by chance."
+        )
+    return tuple(sentences)
+
+
+def _difference_sentence(chosen: Candidate, other: Candidate, difference: PairedDifference | None) -> str:
+    names = f"{chosen.condition.label} - {other.condition.label}"
+    if difference is None:
+        plain = chosen.summary.mean - other.summary.mean
+        return f"{names}: {plain:+.4f}, without an interval (fewer than two common seeds)."
+    return (
+        f"{names}: {difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}] "
+        f"(paired, {difference.n} seeds, p = {difference.p:.2g})."
+    )

@@ -1,0 +1,70 @@
+"""The two Protocols: what a trainer is, and what gets run folders made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from foldover.core import Budget, LeverSet, Outcome, Recipe, Resolved, RunSpec, Settings, Values
+from foldover.rundir import RunFolder
+
+
+class Trainer(Protocol):
+    """A lever table plus one function.
+
+    `resolve` and `estimate_seconds` are pure and work without torch and without a GPU. `train` may assume
+    that the process is its own, that `folder` is fresh and that nobody else writes there; it leaves the
+    curve and the events in the folder and returns the outcome. A loss that is not finite is the outcome
+    `diverged`; whatever it raises becomes the outcome `failed`. It must not read the clock to decide
+    anything but the budget, and must give the same result for the same spec where the limit is in steps
+    and the machine is the same.
+    """
+
+    @property
+    def name(self) -> str:
+        """As written in study files."""
+
+    @property
+    def levers(self) -> LeverSet:
+        """What may be varied."""
+
+    @property
+    def constants(self) -> LeverSet:
+        """What defines the question and is locked for a study: corpus, evaluated tokens."""
+
+    @property
+    def presets(self) -> Mapping[str, Values]:
+        """Named complete lever values to start from."""
+
+    @property
+    def responses(self) -> tuple[str, ...]:
+        """Names of what is measured, the main one first."""
+
+    def resolve(self, recipe: Recipe) -> Resolved:
+        """What the recipe becomes. Raises RecipeError for a combination that cannot be built."""
+
+    def estimate_seconds(self, resolved: Resolved, budget: Budget, constants: Values) -> float:
+        """An estimate of the wall-clock seconds of one run on one slot, all included."""
+
+    def prepare(self, recipe: Recipe, constants: Values, progress: Callable[[str, float], None]) -> None:
+        """Make what runs of this recipe read, once, before the first of them is paid for.
+
+        progress is called with a phase and the share of it that is done.
+        """
+
+    def train(self, spec: RunSpec, folder: RunFolder, settings: Settings) -> Outcome:
+        """Run it."""
+
+
+class Executor(Protocol):
+    """Gets run folders made, wherever the machines are.
+
+    Every spec ends as a folder under `root` (see `rundir`), or the call raises. A spec whose folder exists
+    already is not run again. `on_ended` is called in this process, once for each run that ends during the
+    call, after its folder is complete. Interrupting the call leaves only complete folders and partial ones
+    that a later call puts aside and runs again.
+    """
+
+    def run_all(self, specs: Sequence[RunSpec], root: Path, on_ended: Callable[[Path], None]) -> None:
+        """Run every spec that has not ended yet, in the given order as slots come free."""

@@ -1,0 +1,93 @@
+"""The answer in a sentence or two, bounded by the evidence: no "best" without n, interval and comparison."""
+
+from __future__ import annotations
+
+from foldover.report.numbers import counted, decimals_for, listed, percent, plain, setting, signed
+from foldover.report.reading import Row, budgets_of, half_width, main_effects
+
+# More changed levers than this are counted, not listed, in the headline.
+MOST_CHANGES = 5
+
+
+def describe_answer(document: Row) -> dict[str, object]:
+    """`status` (`recommended`, `open`, `no_result`), the `headline`, and `points`: a sentence a fact."""
+    if document["recommendation"] is not None:
+        return {"status": "recommended", "headline": _recommended(document), "points": _points(document)}
+    if not any(run["counts"] for run in document["runs"]):
+        return {"status": "no_result", "headline": _no_result(document), "points": []}
+    headline = "No recipe is recommended: the study has not come to a decision."
+    return {"status": "open", "headline": headline, "points": _points(document)}
+
+
+def interval_text(row: Row, decimals: int) -> str:
+    """`(95% interval 2.4051 to 2.4193, n = 5)`; `(one run, no interval)` where there is none."""
+    if row["low"] is None or row["high"] is None:
+        return f"({counted(row['n'], 'run')}, no interval)"
+    low, high = plain(row["low"], decimals), plain(row["high"], decimals)
+    return f"({percent(row['level'])} interval {low} to {high}, n = {row['n']})"
+
+
+def _recommended(document: Row) -> str:
+    recommendation, study = document["recommendation"], document["study"]
+    summary = recommendation["summary"]
+    decimals = decimals_for([half_width(summary)])
+    unit = f" {study['unit']}" if study["unit"] else ""
+    return (
+        f"At {summary['budget']} the recommended recipe is {recommendation['condition']}{_changes(recommendation)}: "
+        f"mean {study['response']} {plain(summary['mean'], decimals)}{unit} {interval_text(summary, decimals)}."
+    )
+
+
+def _changes(recommendation: Row) -> str:
+    """What is set differently from the baseline, where that fits in a sentence."""
+    changes = recommendation["changes"]
+    if not changes:
+        return ", the baseline itself"
+    if len(changes) > MOST_CHANGES:
+        return f", which sets {len(changes)} levers differently from the baseline"
+    words = listed(f"{change['lever']} {setting(change['recommended'])}" for change in changes)
+    return f" ({words})"
+
+
+def _no_result(document: Row) -> str:
+    ended = [run for run in document["runs"] if run["status"] != "lost"]
+    if not ended:
+        return "No run has ended yet, so there is nothing to conclude."
+    return f"None of {counted(len(ended), 'run')} gave a result that counts, so there is nothing to conclude."
+
+
+def _points(document: Row) -> list[str]:
+    points = []
+    tested = [effect for effect in main_effects(document) if not effect["descriptive"] and effect["limit"]]
+    for budget in budgets_of(tested):
+        points.append(_retained([effect for effect in tested if effect["budget"] == budget], budget))
+    if tested:
+        points.append(_largest(tested, document))
+    elif main_effects(document):
+        points.append("The effects are descriptive: they rest on one run a condition, so nothing is tested.")
+    return points
+
+
+def _retained(effects: list[Row], budget: str) -> str:
+    letters = list(dict.fromkeys(effect["term"] for effect in effects))
+    kept = [letter for letter in letters if any(e["retained"] for e in effects if e["term"] == letter)]
+    if not kept:
+        return f"At {budget} no effect of {counted(len(letters), 'factor')} is retained."
+    verb = "is" if len(kept) == 1 else "are"
+    return f"At {budget} the effects of {listed(kept)} {verb} retained, of {counted(len(letters), 'factor')} tested."
+
+
+def _largest(effects: list[Row], document: Row) -> str:
+    shortest = budgets_of(effects)[0]
+    own = [effect for effect in effects if effect["budget"] == shortest]
+    largest = max(own, key=lambda effect: abs(effect["estimate"]))
+    decimals = decimals_for([half_width(effect) for effect in own])
+    low, high = largest["levels"]
+    unit = f" {document['study']['unit']}" if document["study"]["unit"] else ""
+    text = (
+        f"The largest effect at {shortest} is that of {largest['term']} ({largest['lever']}, {setting(low)} to "
+        f"{setting(high)}): {signed(largest['estimate'], decimals)}{unit}"
+    )
+    if largest["low"] is not None:
+        text += f" [{signed(largest['low'], decimals)}, {signed(largest['high'], decimals)}]"
+    return text + "."

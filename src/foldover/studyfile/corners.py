@@ -1,0 +1,114 @@
+"""Whether the trainer can build what the study will run, and whether a factor changes anything.
+
+Recipes are resolved, not trained: no GPU, no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from foldover.core import Factor, Recipe, RecipeError, Resolved, Scalar, Stage, Values
+from foldover.studyfile.generators import corner_levels
+from foldover.studyfile.table import Report
+from foldover.studyfile.trainer import TrainerInfo
+
+# Resolving takes up to a millisecond; a design with more corners is checked when it is planned.
+MOST_CORNERS = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What the factors stand on."""
+
+    trainer: TrainerInfo
+    baseline: Recipe
+    report: Report
+
+    def resolve(self, changes: Mapping[str, Scalar]) -> Resolved | RecipeError:
+        """The baseline with some levers changed, or why the trainer cannot build it."""
+        values = Values({**self.baseline.values, **changes})
+        try:
+            return self.trainer.resolve(Recipe(trainer=self.baseline.trainer, values=values))
+        except RecipeError as error:
+            return error
+
+
+def check_all(ground: Ground, factors: Mapping[str, Factor | None], stages: Sequence[Stage | None]) -> None:
+    """Note what cannot be built: the baseline, a level, a corner of a screen; and factors that change nothing."""
+    resolved = ground.resolve({})
+    if isinstance(resolved, RecipeError):
+        ground.report.add(("baseline",), f"[baseline]: {resolved}")
+        return
+    _check_corners(ground, factors, stages)
+
+
+def _check_corners(ground: Ground, factors: Mapping[str, Factor | None], stages: Sequence[Stage | None]) -> None:
+    """Every corner of every screen can be built, and each factor changes what is run.
+
+    A corner that fails because of one level alone is a problem of that factor, at that level's line; one that
+    fails by a combination is a problem of the stage. Where a corner set is not known (its generators are
+    left to the catalogue), single levels are held against the baseline.
+    """
+    alone: dict[tuple[str, int], RecipeError] = {}
+    for letter, factor in factors.items():
+        if factor is not None:
+            alone.update(_check_factor(ground, letter, factor))
+    known = [factor for factor in factors.values() if factor is not None]
+    screens = {index: stage for index, stage in enumerate(stages) if stage is not None and stage.design is not None}
+    is_complete = bool(screens) and len(known) == len(factors)
+    blamed: set[tuple[str, int]] = set()
+    for index, stage in screens.items() if is_complete else ():
+        corners = _corners(stage, known)
+        is_complete &= bool(corners)
+        blamed |= _check_screen(ground, index, stage, known, corners, alone)
+    for letter, level in alone if not is_complete else blamed:
+        key = "low" if level < 0 else "high"
+        ground.report.add(("factors", letter, key), f"factor {letter}: {alone[letter, level]}")
+
+
+def _check_factor(ground: Ground, letter: str, factor: Factor) -> dict[tuple[str, int], RecipeError]:
+    low, high = (ground.resolve({factor.lever: level}) for level in (factor.low, factor.high))
+    if isinstance(low, Resolved) and isinstance(high, Resolved) and low.effective == high.effective:
+        text = (
+            f"factor {letter}: levels {factor.low!r} and {factor.high!r} of `{factor.lever}` give the same run at the "
+            "baseline. Move one of them, or change the baseline."
+        )
+        ground.report.add(("factors", letter), text)
+    return {(letter, level): side for level, side in ((-1, low), (1, high)) if isinstance(side, RecipeError)}
+
+
+def _corners(stage: Stage, factors: Sequence[Factor]) -> tuple[tuple[int, ...], ...]:
+    if stage.design is None or stage.design.runs > MOST_CORNERS:
+        return ()
+    return tuple(corner_levels(stage.design, [factor.letter for factor in factors]))
+
+
+def _check_screen(
+    ground: Ground,
+    index: int,
+    stage: Stage,
+    factors: Sequence[Factor],
+    corners: Sequence[tuple[int, ...]],
+    alone: Mapping[tuple[str, int], RecipeError],
+) -> set[tuple[str, int]]:
+    """Note combinations that cannot be built; gives the single levels that are to blame for other corners."""
+    blamed: set[tuple[str, int]] = set()
+    unexplained: list[tuple[Mapping[str, Scalar], RecipeError]] = []
+    for corner in corners:
+        changes = {factor.lever: factor.decode(level) for factor, level in zip(factors, corner, strict=True)}
+        resolved = ground.resolve(changes)
+        if not isinstance(resolved, RecipeError):
+            continue
+        culprits = {(f.letter, level) for f, level in zip(factors, corner, strict=True) if (f.letter, level) in alone}
+        blamed |= culprits
+        if not culprits:
+            unexplained.append((changes, resolved))
+    if unexplained:
+        first, error = unexplained[0]
+        settings = ", ".join(f"{name} = {value!r}" for name, value in first.items())
+        more = f" {len(unexplained) - 1} more corners fail." if len(unexplained) > 1 else ""
+        key = "design" if ground.report.has(("stages", index, "design")) else "runs"
+        text = f"stage {stage.name}: the corner {settings} cannot be built: {error}{more}"
+        ground.report.add(("stages", index, key), text)
+    return blamed

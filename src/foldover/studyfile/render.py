@@ -1,0 +1,119 @@
+"""Study -> TOML text that parses to the same study (but for its source)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from foldover.core import Budget, Factor, Scalar, Stage, Study
+from foldover.studyfile.sections import Allowance
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def render(study: Study) -> str:
+    """The study as a file: every lever of the baseline and every constant is written out, comments are not kept."""
+    common = _common_allowance([budget for stage in study.stages for budget in stage.budgets])
+    blocks = [
+        _block(
+            "[study]",
+            {
+                "name": study.name,
+                "question": study.question,
+                "trainer": study.baseline.trainer,
+                "response": study.response,
+                "direction": study.direction,
+                "seed": study.seed,
+            },
+        ),
+        _block("[baseline.set]", study.baseline.values),
+        _block("[constants]", study.constants),
+        _block("[budget]", {"grace_seconds": common.grace_seconds, "artifact_bytes": common.artifact_bytes}),
+        *(_block(f"[factors.{factor.letter}]", _factor(factor)) for factor in study.factors),
+        _block(
+            "[decision]",
+            {
+                "correction": study.gate.correction,
+                "method": study.gate.method,
+                "q": study.gate.q,
+                "smallest_effect": study.gate.smallest_effect,
+                "level": study.gate.level,
+            },
+        ),
+        *(_stage(stage, common) for stage in study.stages),
+    ]
+    return "\n".join(blocks)
+
+
+def _factor(factor: Factor) -> dict[str, Scalar]:
+    levels = {"lever": factor.lever, "low": factor.low, "high": factor.high, "center": factor.center}
+    return levels if factor.kind == "choice" else {**levels, "scale": factor.scale}
+
+
+def _stage(stage: Stage, common: Allowance) -> str:
+    lines = [
+        "[[stages]]",
+        f"name = {_scalar(stage.name)}",
+        f"kind = {_scalar(stage.kind)}",
+        f"budgets = [{', '.join(_budget(budget, common) for budget in stage.budgets)}]",
+        f"seeds = {_array(stage.seeds)}",
+    ]
+    if stage.after is not None:
+        lines.append(f"after = {_scalar(stage.after)}")
+    if stage.design is not None:
+        lines.append(f"runs = {stage.design.runs}")
+        if stage.design.generators:
+            lines.append(f"generators = {_array(stage.design.generators)}")
+    if stage.kind == "confirm":
+        lines += [f"best = {stage.best}", f"worst = {stage.worst}"]
+    if stage.centers:
+        lines.append(f"centers = {_array(stage.centers)}")
+    return "\n".join(lines) + "\n"
+
+
+def _common_allowance(budgets: Sequence[Budget]) -> Allowance:
+    """What all budgets share; the defaults where they do not agree, so that each can say its own."""
+    graces = {budget.grace_seconds for budget in budgets}
+    caps = {budget.artifact_bytes for budget in budgets}
+    default = Allowance()
+    return Allowance(
+        grace_seconds=graces.pop() if len(graces) == 1 else default.grace_seconds,
+        artifact_bytes=caps.pop() if len(caps) == 1 else default.artifact_bytes,
+    )
+
+
+def _budget(budget: Budget, common: Allowance) -> str:
+    amount = budget.limit.amount
+    # Limit.parse reads no negative exponents, so a small number is written out.
+    number = str(int(amount)) if amount == int(amount) else format(Decimal(repr(amount)), "f")
+    limit = _scalar(f"{number}s" if budget.limit.kind == "seconds" else f"{number} {budget.limit.kind}")
+    own = ""
+    if budget.grace_seconds != common.grace_seconds:
+        own += f", grace_seconds = {_scalar(budget.grace_seconds)}"
+    if budget.artifact_bytes != common.artifact_bytes:
+        own += f", artifact_bytes = {_scalar(budget.artifact_bytes)}"
+    return f"{{ limit = {limit}{own} }}" if own else limit
+
+
+def _block(header: str, entries: Mapping[str, Scalar]) -> str:
+    lines = [f"{_key(name)} = {_scalar(value)}" for name, value in entries.items() if value is not None]
+    return "\n".join([header, *lines]) + "\n"
+
+
+def _array(items: Sequence[Scalar]) -> str:
+    return f"[{', '.join(_scalar(item) for item in items)}]"
+
+
+def _key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else _scalar(name)
+
+
+def _scalar(value: Scalar) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        # JSON's escapes are TOML's, except that TOML wants DEL escaped as well.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+    return repr(value)
