@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from foldover.core import LedgerError
+from foldover.rundir import CHECKSUMS
+from foldover.rundir.folder import read_spec
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
 
@@ -36,11 +41,16 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def is_alive(pid: int) -> bool:
+def state_of(pid: int) -> str:
+    """The letter of proc(5), T for stopped; Z for one that is gone."""
     try:
-        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return False
+        return "Z"
+
+
+def is_alive(pid: int) -> bool:
+    return state_of(pid) != "Z"
 
 
 def workers_of(pid: int) -> list[int]:
@@ -91,21 +101,49 @@ def test_a_study_killed_at_each_moment_of_its_life_is_finished_by_the_next_call(
     assert (code, out) == (0, "run folders, ledger, decisions and report agree\n")
 
 
+def halt(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def at_work(folder: Path) -> bool:
+    """Whether its worker has said what it runs and has not sealed it: dying now loses this attempt."""
+    try:
+        read_spec(folder)
+    except LedgerError:
+        return False
+    return not (folder / CHECKSUMS).exists()
+
+
 def test_killed_workers_lose_only_their_attempts(start, foldover, folder, paced, until):
     process = start("run", paced, "--dir", folder.root, "--jobs", "2", "--quiet")
+    killed: set[str] = set()
     for _ in range(3):
         before = len(folder.runs.ended())
-        until(
-            lambda before=before: (
-                (len(folder.runs.ended()) > before and folder.runs.partial()) or process.poll() is not None
-            )
-        )
+        stopped: list[int] = []
+
+        def is_caught(before=before, stopped=stopped) -> bool:
+            """Stops the workers; leaves them so if they hold runs that no worker has died of yet."""
+            if len(folder.runs.ended()) <= before:
+                return False
+            stopped[:] = workers_of(process.pid)
+            halt(stopped, signal.SIGSTOP)
+            until(lambda: all(state_of(worker) in "TZ" for worker in stopped))
+            held = {run.name for run in folder.runs.partial() if at_work(run)}
+            if held and not held & killed:
+                killed.update(held)
+                return True
+            halt(stopped, signal.SIGCONT)
+            return False
+
+        until(lambda is_caught=is_caught: is_caught() or process.poll() is not None)
         kept = folder.kept()
-        for worker in workers_of(process.pid)[:1]:
-            os.kill(worker, signal.SIGKILL)
+        halt(stopped, signal.SIGKILL)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert folder.runs.lost(), "no attempt was lost: nothing was tested"
+    assert killed, "the study ended before a worker could be killed: nothing was tested"
+    assert {run.name.rpartition("-")[0] for run in folder.runs.lost()} == killed
     folder.assert_kept(kept)
     folder.assert_whole()
     assert foldover("verify", folder.root)[0] == 0
