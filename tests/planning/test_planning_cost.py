@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foldover.core import Outcome, RunRecord, RunSpec, Values
-from foldover.planning import estimate_cost, measured_seconds
+from foldover.planning import cost_key, estimate_cost, measured_seconds
 
 
 def record(spec: RunSpec, seconds: float | None, status: str = "finished") -> RunRecord:
@@ -21,7 +21,7 @@ def record(spec: RunSpec, seconds: float | None, status: str = "finished") -> Ru
 def test_the_median_of_finished_runs_is_what_a_run_takes(screen):
     spec = screen.runs[0]
     records = [record(replace(spec, seed=seed), seconds) for seed, seconds in enumerate([1.0, 9.0, 2.0])]
-    assert measured_seconds(records) == {(spec.recipe.digest, spec.budget.label()): 2.0}
+    assert measured_seconds(records) == {cost_key(spec): 2.0}
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(5.0, "failed"), (5.0, "diverged"), (None, "finished")])
@@ -42,7 +42,7 @@ def test_a_cost_is_the_sum_over_slots(screen):
 
 def test_measured_runs_replace_the_estimate(screen):
     run = screen.runs[0]
-    measured = {(run.recipe.digest, run.budget.label()): 10.0}
+    measured = {cost_key(run): 10.0}
     cost = estimate_cost(screen.runs, lambda run: 3.0, jobs=1, measured=measured)
     # The recipe runs under two seeds at this budget.
     assert (cost.slot_seconds, cost.measured) == (62 * 3.0 + 2 * 10.0, 2)
@@ -54,7 +54,7 @@ def test_measured_runs_are_not_estimated(screen):
     def refuse(spec: RunSpec) -> float:
         raise AssertionError("asked for an estimate")
 
-    cost = estimate_cost([run], refuse, jobs=1, measured={(run.recipe.digest, run.budget.label()): 1.0})
+    cost = estimate_cost([run], refuse, jobs=1, measured={cost_key(run): 1.0})
     assert cost.wall_seconds == 1.0
 
 

@@ -192,6 +192,19 @@ class LeverSet(Mapping[str, Lever]):
         is_on = str(value) in wanted.split("|") if wanted else value != self._levers[owner].neutral
         return is_on and self.acts(owner, values)
 
+    def training_part(self, values: Mapping[str, Scalar]) -> Values:
+        """The values of the levers of the phase `train` alone."""
+        return Values({name: value for name, value in values.items() if self._levers[name].phase == "train"})
+
+    def at_rest_after_training(self, values: Mapping[str, Scalar]) -> Values:
+        """The values, with each lever of a later phase at its neutral, or its default where it has none."""
+        rest = {
+            lever.name: lever.default if lever.neutral is None else lever.neutral
+            for lever in self._levers.values()
+            if lever.phase != "train"
+        }
+        return Values({**values, **rest})
+
     def defaults(self) -> Values:
         """Every lever at its default."""
         return Values({lever.name: lever.default for lever in self._levers.values()})

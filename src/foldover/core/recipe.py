@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from foldover.core.lever import LeverSet
 from foldover.core.values import Scalar, Values
 from foldover.core.wire import digest
 
@@ -19,6 +20,13 @@ class Recipe:
     def digest(self) -> str:
         """What names this recipe: equal for equal values, independent of seed and budget."""
         return digest(self)
+
+    def train_digest(self, levers: LeverSet) -> str:
+        """What names the trained state: equal for recipes that differ only in levers of later phases.
+
+        levers: those of the trainer, which know the phases.
+        """
+        return digest(Recipe(trainer=self.trainer, values=levers.training_part(self.values)))
 
     def diff(self, baseline: Recipe) -> tuple[tuple[str, Scalar, Scalar], ...]:
         """(lever, baseline's value, own value) for every lever that differs."""

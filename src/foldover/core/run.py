@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from foldover.core.budget import Budget
+from foldover.core.budget import Budget, Limit
 from foldover.core.recipe import Recipe
 from foldover.core.values import EMPTY, Values
-from foldover.core.wire import digest
+from foldover.core.wire import digest, to_plain
 
 Status = Literal["finished", "failed", "diverged", "timeout", "over_cap", "lost", "cancelled"]
 MeasuredBy = Literal["harness", "self_reported"]
 
 RUN_ID_LENGTH = 16
+# Fields that came after run folders had been named: they are part of the id only where they say something.
+_LATER_FIELDS = ("branch_points", "keeps_state")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,8 @@ class RunSpec:
 
     condition: the label of the row; levels: its coded levels, one a factor (empty outside a design);
     constants: what defines the question (corpus, evaluation tokens); starts_from: the run whose trained
-    state it begins with, if any.
+    state it begins with, if any. branch_points: what has been trained each time that it saves a checkpoint for others
+    to go on from; keeps_state: whether it keeps the state that it ends with, for others to begin with.
     """
 
     study: str
@@ -35,6 +38,8 @@ class RunSpec:
     seed: int
     constants: Values = EMPTY
     starts_from: str | None = None
+    branch_points: tuple[Limit, ...] = ()
+    keeps_state: bool = False
 
     def __post_init__(self) -> None:
         # Read back from JSON a level is a float: an int here would give the run another id there; so would -0.0.
@@ -43,7 +48,14 @@ class RunSpec:
     @property
     def run_id(self) -> str:
         """16 hex digits of the digest of all the rest."""
-        return digest(self)[:RUN_ID_LENGTH]
+        plain = to_plain(self)
+        named = {name: value for name, value in plain.items() if value or name not in _LATER_FIELDS}
+        return digest(named)[:RUN_ID_LENGTH]
+
+    @property
+    def is_trunk(self) -> bool:
+        """Whether others begin with its states; what it scores itself is compared with nothing."""
+        return self.keeps_state or bool(self.branch_points)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

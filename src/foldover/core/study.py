@@ -13,6 +13,8 @@ from foldover.core.values import Values
 StageKind = Literal["screen", "confirm", "refine"]
 Direction = Literal["minimize", "maximize"]
 Correction = Literal["bh", "by", "holm", "bonferroni"]
+PackageRole = Literal["compared", "trunk"]
+Branch = Literal["warmdown"]
 EffectMethod = Literal["auto", "paper", "ols+2fi", "hc3", "hc3+2fi", "per_seed", "satterthwaite", "mixed"]
 
 
@@ -48,6 +50,8 @@ class Stage:
     `after`, under seeds not used there. refine: bridges, in the space that the verdicts of `after` leave:
     each factor of `centers` (empty: every retained one) moved to its centre while the others hold their
     better level, and all of them at once.
+    branch: `warmdown` trains what is at constant rates once, for all budgets, and branches the warm-downs from it
+    (None: each run trains from its first step).
     """
 
     name: str
@@ -59,17 +63,22 @@ class Stage:
     best: int = 1
     worst: int = 1
     centers: tuple[str, ...] = ()
+    branch: Branch | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """Rows that may be compared with each other: one stage at one budget. seeds: how they were given."""
+    """Rows that may be compared with each other: one stage at one budget. seeds: how they were given.
+
+    role: `trunk` for runs that are there for others to begin with, and are compared with nothing.
+    """
 
     name: str
     stage: str
     budget: Budget
     seeds: tuple[int, ...]
     runs: tuple[str, ...]
+    role: PackageRole = "compared"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

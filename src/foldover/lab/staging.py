@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
-from foldover.core import RunSpec, Stage, Study
+from foldover.core import Budget, Limit, Recipe, RunSpec, Stage, Study
 from foldover.lab.analysis import Analysis, judge_stage, recommendation_of
 from foldover.planning import (
     Cost,
     Plan,
+    Sharing,
     estimate_cost,
     measured_seconds,
     plan_confirm,
     plan_refine,
     plan_screen,
+    share_training,
+    spent_before,
 )
-from foldover.ports import Trainer
+from foldover.ports import Branches, Trainer
 
 
 def plan_stage(study: Study, trainer: Trainer, stage: Stage, plans: Sequence[Plan], analysis: Analysis | None) -> Plan:
-    """The plan of a stage, given the plans and the analysis of those before it."""
+    """The plan of a stage, given the plans and the analysis of those before it; runs share what training they can."""
+    plan = _plan_alone(study, trainer, stage, plans, analysis)
+    sharing = sharing_of(trainer)
+    return plan if sharing is None else share_training(plan, stage, sharing)
+
+
+def sharing_of(trainer: Trainer) -> Sharing | None:
+    """How runs of the trainer share training; None if they cannot."""
+    if not isinstance(trainer, Branches):
+        return None
+
+    @cache
+    def branch_point(recipe: Recipe, budget: Budget) -> Limit | None:
+        return trainer.branch_point(trainer.resolve(recipe), budget)
+
+    return Sharing(levers=trainer.levers, trunk_recipe=cache(trainer.trunk_recipe), branch_point=branch_point)
+
+
+def _plan_alone(study: Study, trainer: Trainer, stage: Stage, plans: Sequence[Plan], analysis: Analysis | None) -> Plan:
+    """Each run by itself."""
     if stage.kind == "screen":
         return plan_screen(study, stage, trainer.resolve)
     assert analysis is not None, "a later stage follows an analysis"
@@ -40,10 +63,15 @@ def plan_stage(study: Study, trainer: Trainer, stage: Stage, plans: Sequence[Pla
 def cost_of(
     study: Study, trainer: Trainer, runs: Sequence[RunSpec], *, jobs: int, analysis: Analysis | None = None
 ) -> Cost:
-    """What runs will take on `jobs` slots."""
+    """What runs will take on `jobs` slots. runs: with the trunks that they start from."""
+    by_id, sharing = {run.run_id: run for run in runs}, sharing_of(trainer)
 
     def estimate(run: RunSpec) -> float:
-        return trainer.estimate_seconds(trainer.resolve(run.recipe), run.budget, study.constants)
+        resolved = trainer.resolve(run.recipe)
+        spent = None if sharing is None else spent_before(run, by_id, sharing)
+        if spent is None or not isinstance(trainer, Branches):
+            return trainer.estimate_seconds(resolved, run.budget, study.constants)
+        return trainer.estimate_rest_seconds(resolved, run.budget, study.constants, spent)
 
     measured = measured_seconds(analysis.records) if analysis is not None else {}
     return estimate_cost(runs, estimate, jobs=jobs, measured=measured)

@@ -1,6 +1,6 @@
 """Study and records in, the next runs out. Pure: nothing here reads, writes or waits."""
 
-from foldover.planning.cost import Cost, estimate_cost, measured_seconds
+from foldover.planning.cost import Cost, CostKey, cost_key, estimate_cost, measured_seconds
 from foldover.planning.expand import expand, package_name
 from foldover.planning.gate import judge, rule_text
 from foldover.planning.plan import Condition, Plan
@@ -14,15 +14,19 @@ from foldover.planning.stages import (
     plan_screen,
     recipe_at,
 )
+from foldover.planning.trunks import Sharing, share_training, spent_before
 
 __all__ = [
     "Candidate",
     "Condition",
     "Cost",
+    "CostKey",
     "Plan",
+    "Sharing",
     "best_candidate",
     "candidates",
     "compare",
+    "cost_key",
     "estimate_cost",
     "expand",
     "judge",
@@ -37,4 +41,6 @@ __all__ = [
     "recipe_at",
     "recommend",
     "rule_text",
+    "share_training",
+    "spent_before",
 ]

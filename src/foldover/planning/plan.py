@@ -29,6 +29,11 @@ class Plan:
     runs: tuple[RunSpec, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def compared(self) -> tuple[Package, ...]:
+        """The packages whose runs are compared: all but those of trunks."""
+        return tuple(package for package in self.packages if package.role == "compared")
+
     def condition(self, label: str) -> Condition:
         """The condition of that label. KeyError if there is none."""
         for condition in self.conditions:

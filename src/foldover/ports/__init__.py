@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from foldover.core import Budget, LeverSet, Outcome, Recipe, Resolved, RunSpec, Settings, Values
+from foldover.core import Budget, LeverSet, Limit, Outcome, Recipe, Resolved, RunSpec, Settings, Values
 from foldover.rundir import RunFolder
 
 
@@ -57,13 +57,37 @@ class Trainer(Protocol):
         """Run it."""
 
 
+@runtime_checkable
+class Branches(Protocol):
+    """What a trainer has besides if its runs can begin with the state of another: pure, as `resolve` is.
+
+    `train` is then given specs with `branch_points` and `keeps_state`, and leaves those states in the folder; and specs
+    with `starts_from`, whose folder is at `RunFolder.ended_run`. One that keeps its state and has the training levers,
+    budget and seed of the spec has done all the training; any other is a trunk to go on from. States are used
+    only after `rundir.verified`.
+    """
+
+    def trunk_recipe(self, recipe: Recipe) -> Recipe:
+        """The recipe at constant rates that begins as this one does. Raises RecipeError that says why there is none."""
+
+    def branch_point(self, resolved: Resolved, budget: Budget) -> Limit | None:
+        """What a run trains exactly as its trunk, in the kind of its limit; None where that is nothing.
+
+        Raises RecipeError where it cannot be known before the run.
+        """
+
+    def estimate_rest_seconds(self, resolved: Resolved, budget: Budget, constants: Values, spent: Limit) -> float:
+        """As `estimate_seconds`, for a run that begins with so much of its training done: with all of it, maybe."""
+
+
 class Executor(Protocol):
     """Gets run folders made, wherever the machines are.
 
     Every spec ends as a folder under `root` (see `rundir`), or the call raises. A spec whose folder exists
-    already is not run again. `on_ended` is called in this process, once for each run that ends during the
-    call, after its folder is complete. Interrupting the call leaves only complete folders and partial ones
-    that a later call puts aside and runs again.
+    already is not run again; one with `starts_from` waits for that run, and ends as `failed` with the kind
+    `trunk_failed` if that one has no result. `on_ended` is called in this process, once for each run that
+    ends during the call, after its folder is complete. Interrupting the call leaves only complete folders and
+    partial ones that a later call puts aside and runs again.
     """
 
     def run_all(self, specs: Sequence[RunSpec], root: Path, on_ended: Callable[[Path], None]) -> None:
