@@ -7,7 +7,8 @@
     │   ├── DesignError      a factor, a generator, a design request
     │   ├── AnalysisError    a model that the data cannot carry
     │   ├── BudgetError      a limit that cannot be kept
-    │   └── DataError        a corpus, a tokenizer, a stream of tokens
+    │   ├── DataError        a corpus, a tokenizer, a stream of tokens
+    │   └── ArtifactError    an artifact that is damaged, hostile or does not fit
     └── OutsideError         the machine, the disk, another program        exit code 3
         ├── LedgerError      the ledger or a run folder is not what it should be
         └── TrainerError     a trainer broke its contract
@@ -99,6 +100,10 @@ class BudgetError(UserError):
 
 class DataError(UserError):
     """A corpus, a tokenizer or a stream of tokens is not what it should be."""
+
+
+class ArtifactError(UserError):
+    """An artifact is damaged, hostile, of another version, or does not fit what it is used with."""
 
 
 class LedgerError(OutsideError):
