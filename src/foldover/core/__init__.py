@@ -4,6 +4,7 @@ from foldover.core.budget import Budget, Limit, LimitKind
 from foldover.core.design import Design, Row, RowKind
 from foldover.core.errors import (
     AnalysisError,
+    ArtifactError,
     BudgetError,
     DataError,
     DesignError,
@@ -44,6 +45,7 @@ __all__ = [
     "WIRE_VERSION",
     "AnalysisError",
     "Artifact",
+    "ArtifactError",
     "Branch",
     "Budget",
     "BudgetError",
