@@ -51,6 +51,11 @@ def train_out_of_memory(spec: RunSpec, folder: RunFolder) -> None:
     raise MemoryError
 
 
+def train_vanish(spec: RunSpec, folder: RunFolder) -> None:
+    """Ends its process, and says nothing."""
+    os._exit(0)
+
+
 def train_exit(spec: RunSpec, folder: RunFolder) -> None:
     sys.exit(3)
 
@@ -118,6 +123,7 @@ MODES: dict[str, Callable[[RunSpec, RunFolder], None]] = {
     "raise": train_raise,
     "out_of_memory": train_out_of_memory,
     "exit": train_exit,
+    "vanish": train_vanish,
     "hang": train_hang,
     "segfault": train_segfault,
     "segfault_once": train_segfault_once,
@@ -176,8 +182,22 @@ class FakeTrainer:
             started=started,
             finished=now(),
             responses=responses,
-            machine=Values(pid=os.getpid(), omp=os.environ.get("OMP_NUM_THREADS"), cores=_cores()),
+            machine=Values(
+                pid=os.getpid(),
+                parent=os.getppid(),
+                siblings=_siblings(),
+                omp=os.environ.get("OMP_NUM_THREADS"),
+                cores=_cores(),
+            ),
         )
+
+
+def _siblings() -> int:
+    """Children of the parent beside this process, dead ones included; 0 where there is no /proc."""
+    tasks = Path(f"/proc/{os.getppid()}/task")
+    if not tasks.exists():
+        return 0
+    return sum(len((task / "children").read_text().split()) for task in tasks.iterdir()) - 1
 
 
 def _cores() -> str:

@@ -19,8 +19,10 @@ from foldover.execution import InlineExecutor, LocalExecutor, get_executor
 from foldover.execution.capture import last_lines
 from foldover.execution.interrupts import deferred_interrupts
 from foldover.execution.messages import (
+    Answer,
     Busy,
     Claimed,
+    Died,
     Ended,
     Estimated,
     Job,
@@ -61,9 +63,10 @@ def timing(limit: str, seconds: float) -> Timing:
         Estimated(run_id="a", seconds=1.5),
         Ended(run_id="a", by_another=True),
         Busy(run_id="a"),
+        Died(run_id="a", how="signal SIGSEGV"),
     ],
 )
-def test_answer_survives_the_wire(answer: Ready | Claimed | Estimated | Ended | Busy) -> None:
+def test_answer_survives_the_wire(answer: Answer) -> None:
     assert decode_answer(encode(answer)) == answer
 
 

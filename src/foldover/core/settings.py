@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from foldover.core.errors import BudgetError
+
+Workers = Literal["reset", "fork", "fresh"]
+WORKERS: tuple[Workers, ...] = get_args(Workers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,12 +18,15 @@ class Settings:
 
     jobs: runs at a time; threads: of each run; device: `auto`, `cpu`, `cuda` or `cuda:N`; save_every: steps from
     one checkpoint of a run to the next (0: none).
+    workers: what a run has of a worker process: the whole of it, as the run before left it (`reset`), a fork of it
+    (`fork`), or one of its own (`fresh`).
     """
 
     jobs: int = 1
     threads: int = 1
     device: str = "auto"
     save_every: int = 0
+    workers: Workers = "reset"
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
@@ -30,3 +37,5 @@ class Settings:
             raise BudgetError("save_every must not be negative", value=self.save_every, fix="Use 0 for no checkpoints.")
         if re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", self.device) is None:
             raise BudgetError("unknown device", value=self.device, fix="Use auto, cpu, cuda or cuda:N.")
+        if self.workers not in WORKERS:
+            raise BudgetError("unknown kind of workers", value=self.workers, fix=f"Use {', '.join(WORKERS)}.")

@@ -14,7 +14,7 @@ from typing import cast
 from foldover.core import RunSpec, Status, TrainerError
 from foldover.execution.dead import end_as_timeout, end_as_worker_died
 from foldover.execution.interrupts import Interrupts
-from foldover.execution.messages import Answer, Busy, Claimed, Ended, Estimated, Ready
+from foldover.execution.messages import Answer, Busy, Claimed, Died, Ended, Estimated, Ready
 from foldover.execution.process import Death
 from foldover.execution.progress import Progress, Running, Timing, fraction_done, seconds_left
 from foldover.execution.slot import Assignment, Slot
@@ -119,7 +119,7 @@ class Coordinator:
             answers, is_alive = slot.worker.receive()
             for answer in answers:
                 self._handle(slot, answer)
-            if not is_alive:
+            if not is_alive and slot.worker is not None:
                 self._handle_death(slot)
 
     def _handle(self, slot: Slot, answer: Answer) -> None:
@@ -135,10 +135,13 @@ class Coordinator:
         elif isinstance(answer, Estimated):
             run.estimate(answer.seconds)
         elif isinstance(answer, Busy):
-            slot.assignment = None
+            slot.release()
             self._busy.append((time.monotonic() + _BUSY_RETRY_SECONDS, run.spec))
+        elif isinstance(answer, Died):
+            slot.release()
+            self._handle_death_of_run(slot, run, Death(how=answer.how, said=""))
         elif isinstance(answer, Ended):
-            slot.assignment = None
+            slot.release()
             if not answer.by_another:
                 seconds = run.elapsed(time.monotonic())
                 self._timings.append(Timing(trainer=run.spec.recipe.trainer, budget=run.spec.budget, seconds=seconds))

@@ -1,7 +1,7 @@
 """What the coordinator and a worker process say to each other: one JSON object a line, named by `kind`.
 
 coordinator -> worker (its stdin)      preload, job
-worker -> coordinator (its stdout)     ready, claimed, estimated, ended, busy
+worker -> coordinator (its stdout)     ready, claimed, estimated, ended, busy, died
 """
 
 from __future__ import annotations
@@ -67,11 +67,19 @@ class Busy:
     run_id: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Died:
+    """The fork that had the run has died; the worker itself lives. how: in words."""
+
+    run_id: str
+    how: str
+
+
 Request = Preload | Job
-Answer = Ready | Claimed | Estimated | Ended | Busy
+Answer = Ready | Claimed | Estimated | Ended | Busy | Died
 
 _KINDS: dict[str, type] = {
-    kind.__name__.lower(): kind for kind in (Preload, Job, Ready, Claimed, Estimated, Ended, Busy)
+    kind.__name__.lower(): kind for kind in (Preload, Job, Ready, Claimed, Estimated, Ended, Busy, Died)
 }
 
 

@@ -104,7 +104,7 @@ class WorkerProcess:
         with self._stderr as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _READ_BYTES))
             lines = file.read().decode(errors="replace").splitlines()
-        return Death(how=_how_it_ended(code), said="\n".join(lines[-_STDERR_LINES:]))
+        return Death(how=how_it_ended(code), said="\n".join(lines[-_STDERR_LINES:]))
 
     def close(self, seconds: float = 2.0) -> None:
         """Tell an idle worker to end; kill it if it does not."""
@@ -122,7 +122,8 @@ class WorkerProcess:
             self._jobs.close()
 
 
-def _how_it_ended(code: int) -> str:
+def how_it_ended(code: int) -> str:
+    """An exit code, negative for a signal, in words."""
     if code >= 0:
         return f"exit code {code}"
     try:

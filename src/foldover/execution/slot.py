@@ -71,6 +71,12 @@ class Slot:
         self.assignment = Assignment(spec=spec)
         self.worker.send(Job(spec=spec, root=root, settings=self.settings))
 
+    def release(self) -> None:
+        """The run has left its worker, which lives on for the next one if the settings let it."""
+        self.assignment = None
+        if self.settings.workers == "fresh":
+            self.close()
+
     def enforce_deadline(self, now: float) -> None:
         """SIGTERM when the run's time is up, SIGKILL to the whole group when that did not help."""
         if self.worker is None:

@@ -3,6 +3,7 @@
 A warm process: it reads one request a line on its standard input, runs it, and answers a line on what was
 its standard output (see `messages`). Interpreter, libraries and data stay loaded from run to run, which
 makes the fixed cost of a run tens of milliseconds instead of seconds; the numbers are those of a fresh process.
+A run has the process to itself while it lasts, or by the settings a fork of it (see `fork`).
 
 SIGINT is ignored: the coordinator decides. SIGTERM ends the worker at once and leaves a partial folder.
 """
@@ -22,16 +23,19 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from foldover.core import Values
+from foldover.execution.fork import ForkDied, in_fork
 from foldover.execution.lifeline import die_with_parent
 from foldover.execution.messages import (
     Answer,
     Busy,
     Claimed,
+    Died,
     Ended,
     Estimated,
     Job,
     Preload,
     Ready,
+    decode_answer,
     decode_request,
     encode,
 )
@@ -68,10 +72,27 @@ class Worker:
                 _preload(request.trainer)
                 _settle()
                 self._answer(Ready(pid=os.getpid(), machine=self._machine))
+            elif request.settings.workers == "fork":
+                self._answer(self._run_in_fork(request))
             else:
-                self._answer(self._run(request))
+                self._answer(self._run_here(request))
 
-    def _run(self, job: Job) -> Answer:
+    def _run_in_fork(self, job: Job) -> Answer:
+        found = in_fork(lambda: encode(self._run(job)))
+        if isinstance(found, ForkDied):
+            return Died(run_id=job.spec.run_id, how=found.how)
+        return decode_answer(found)
+
+    def _run_here(self, job: Job) -> Answer:
+        with pristine():
+            answer = self._run(job)
+        pin(self._cores)
+        if not self._runs_before:
+            _settle()
+        self._runs_before += isinstance(answer, Ended) and not answer.by_another
+        return answer
+
+    def _run(self, job: Job) -> Ended | Busy:
         run_id = job.spec.run_id
 
         is_claimed = False
@@ -81,26 +102,21 @@ class Worker:
             is_claimed = True
             self._answer(Claimed(run_id=run_id, attempt=folder.attempt))
 
-        machine = self._machine.with_(runs_before_in_process=self._runs_before)
+        machine = self._machine.with_(workers=job.settings.workers, runs_before_in_process=self._runs_before)
         try:
-            with pristine():
-                ran = perform(
-                    job.spec,
-                    RunRoot(Path(job.root)),
-                    job.settings,
-                    machine=machine,
-                    timeout=0.0,
-                    on_claimed=claimed,
-                    on_estimated=lambda seconds: self._answer(Estimated(run_id=run_id, seconds=seconds)),
-                )
+            ran = perform(
+                job.spec,
+                RunRoot(Path(job.root)),
+                job.settings,
+                machine=machine,
+                timeout=0.0,
+                on_claimed=claimed,
+                on_estimated=lambda seconds: self._answer(Estimated(run_id=run_id, seconds=seconds)),
+            )
         except TimeoutError:
             if is_claimed:  # not the lock: a network file system gave up
                 raise
             return Busy(run_id=run_id)
-        pin(self._cores)
-        if not self._runs_before:
-            _settle()
-        self._runs_before += ran
         return Ended(run_id=run_id, by_another=not ran)
 
     def _answer(self, answer: Answer) -> None:

@@ -65,8 +65,19 @@ class LMTrainer:
         open_data(recipe, constants, progress=progress)
 
     def preload(self) -> None:
-        """Import what runs need, so that a warm worker has paid for torch before its first run's clock starts."""
-        import foldover.lm.run  # noqa: F401 (torch only here)
+        """Import what runs need, so that a warm worker has paid for torch before its first run's clock starts.
+
+        Its forks inherit what it has found out as well. Threads do not outlive a fork, so nothing is computed
+        with more than one.
+        """
+        import torch  # only here
+
+        from foldover.lm.device import open_device
+        from foldover.lm.run import code_digest
+
+        code_digest()
+        if torch.get_num_threads() == 1:
+            open_device(Settings(device="cpu")).gemm_flops_per_second()
 
     def train(self, spec: RunSpec, folder: RunFolder, settings: Settings) -> Outcome:
         """Prepare, train, evaluate; see `foldover.lm.run`."""
