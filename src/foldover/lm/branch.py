@@ -6,9 +6,12 @@ budgets cost one trunk. That holds only where nothing before the branch depends 
 
 from __future__ import annotations
 
-from foldover.core import Limit, RecipeError
+from dataclasses import replace
+
+from foldover.core import Limit, RecipeError, Values
 from foldover.lm.clock import BudgetClock, Elapsed
-from foldover.lm.levers import TrainConfig
+from foldover.lm.levers import LEVERS, TrainConfig
+from foldover.lm.preflight import num_steps
 from foldover.lm.schedule import Moment, decay_taper, is_warming_down
 
 BRANCH_LEVERS = frozenset(
@@ -43,6 +46,51 @@ def check_branch(config: TrainConfig) -> None:
                 value=value,
                 fix=f"Use {neutral}.",
             )
+    if _tapers(config) and not config.optimizer.decay_taper_start:
+        raise RecipeError(
+            "a run that starts from another cannot have weight decay that tapers from the first step on",
+            value=config.optimizer.decay_final_fraction,
+            fix="Begin the taper later (`optimizer.decay_taper_start`), or keep the decay "
+            "(`optimizer.decay_final_fraction = 1`).",
+        )
+
+
+def trunk_values(values: Values) -> Values:
+    """The levers of the trunk of such runs: as theirs, at constant rates and constant decay."""
+    rest = {name: LEVERS[name].default for name in BRANCH_LEVERS}
+    constant = {"schedule.warmdown_ratio": 0.0, "schedule.warmdown_steps": 0, "optimizer.decay_final_fraction": 1.0}
+    return Values({**values, **rest, **constant})
+
+
+def branch_point(config: TrainConfig, limit: Limit, *, flops_per_token: int) -> Limit | None:
+    """What a run trains before a warm-down or taper begins, in the limit's kind; None where that is nothing.
+
+    In steps, tokens and FLOPs it is exact. In seconds it is the time after which the first step ends the constant part.
+    Raises RecipeError where there is no trunk, or where only the measured speed will tell.
+    """
+    check_branch(config)
+    if limit.kind == "seconds":
+        if config.schedule.warmdown_steps:
+            raise RecipeError(
+                "with a limit in seconds a run that starts from another cannot have `schedule.warmdown_steps`: only "
+                "its speed tells when these begin",
+                value=config.schedule.warmdown_steps,
+                fix="Use `schedule.warmdown_ratio`, or a limit in steps.",
+            )
+        ends = [1.0 - config.schedule.warmdown_ratio, config.optimizer.decay_taper_start if _tapers(config) else 1.0]
+        return Limit(kind="seconds", amount=min(ends) * limit.amount) if min(ends) > 0 else None
+    low, high = 0, num_steps(config, limit, flops_per_token=flops_per_token)
+    assert high is not None, "the batch is constant"
+    batch = config.batch.total_batch
+    while low < high:  # the first steps are constant, the others are not: the last constant one is searched for
+        middle = (low + high + 1) // 2
+        elapsed = Elapsed(steps=middle, tokens=middle * batch)
+        if is_constant_up_to(config, limit, elapsed, flops_per_token=flops_per_token):
+            low = middle
+        else:
+            high = middle - 1
+    per_step = {"steps": 1, "tokens": batch, "flops": batch * flops_per_token}[limit.kind]
+    return Limit(kind=limit.kind, amount=min(low * per_step, limit.amount)) if low else None
 
 
 def is_constant_up_to(config: TrainConfig, limit: Limit, elapsed: Elapsed, *, flops_per_token: int) -> bool:
@@ -54,14 +102,31 @@ def is_constant_up_to(config: TrainConfig, limit: Limit, elapsed: Elapsed, *, fl
         free_steps=config.schedule.free_steps,
         tokens_per_step=config.batch.total_batch,
         flops_per_token=flops_per_token,
-        elapsed=elapsed,
+        elapsed=replace(
+            elapsed,
+            steps=elapsed.steps - 1,
+            tokens=elapsed.tokens - config.batch.total_batch,
+            counted_seconds=elapsed.counted_seconds - elapsed.last_step_seconds,
+        ),
     )
-    # When the last step that was taken began: for a limit in seconds, nearly.
-    before = Moment(
-        progress=clock.progress * (elapsed.steps - 1) / elapsed.steps,
-        step=elapsed.steps - 1,
-        remaining_steps=None if clock.remaining_steps is None else clock.remaining_steps + 1,
-    )
-    has_decay = config.optimizer.weight_decay > 0 or config.optimizer.adam_weight_decay > 0
-    is_decay_full = not has_decay or decay_taper(config.optimizer, before.progress) == 1.0
+    # When the last step that was taken began.
+    before = Moment(progress=clock.progress, step=clock.steps, remaining_steps=clock.remaining_steps)
+    is_decay_full = not _tapers(config) or decay_taper(config.optimizer, before.progress) == 1.0
     return is_decay_full and not is_warming_down(config.schedule, before)
+
+
+def is_reached(point: Limit, elapsed: Elapsed, *, flops_per_token: int) -> bool:
+    """Whether so much has been trained."""
+    done = {
+        "seconds": elapsed.counted_seconds,
+        "steps": elapsed.steps,
+        "tokens": elapsed.tokens,
+        "flops": elapsed.tokens * flops_per_token,
+    }[point.kind]
+    return done >= point.amount
+
+
+def _tapers(config: TrainConfig) -> bool:
+    optimizer = config.optimizer
+    has_decay = optimizer.weight_decay > 0 or optimizer.adam_weight_decay > 0
+    return has_decay and optimizer.decay_final_fraction != 1.0

@@ -1,29 +1,27 @@
-"""States of a run on disk: one safetensors file each, whose header holds everything that is not a tensor, as JSON.
+"""States of a run on disk, from which training goes on: one file each (see `tensor_file`).
 
-A file appears by one rename, whole or not at all, and nothing in it is executed when it is read. There is no
-random state to keep: every draw here comes from a stream named by what it is for. The position in the data is the
-number of rows taken; a continued run takes them again and throws them away.
+There is no random state to keep: every draw here comes from a stream named by what it is for. The position in the data
+is the number of rows taken; a continued run takes them again and throws them away.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from foldover.core import Recipe, RunSpec, Scalar, TrainerError, Values
+from foldover.core import Recipe, RunSpec, Scalar, Values
 from foldover.data import PreparedData
 from foldover.lm.clock import Elapsed
 from foldover.lm.loop import Progress
 from foldover.lm.schedule import PlateauState
-from foldover.rundir import write_atomic
+from foldover.lm.tensor_file import read_tensors, unreadable, write_tensors
 
 FOLDER = "checkpoints"
 FORMAT = 1
-KEY = "foldover"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,20 +62,9 @@ def identity_of(spec: RunSpec, data: PreparedData, *, code: str, torch_version: 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write a state below a run folder; gives its path."""
-    from safetensors.torch import save  # late: only runs that save need it
-
-    meta = {
-        "format": FORMAT,
-        "identity": {**asdict(checkpoint.identity), "levers": dict(checkpoint.identity.levers)},
-        "elapsed": asdict(checkpoint.elapsed),
-        "progress": asdict(checkpoint.progress),
-        "rows": checkpoint.rows,
-        "plateau": asdict(checkpoint.plateau),
-    }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     path = folder / FOLDER / f"step-{checkpoint.elapsed.steps:09d}.safetensors"
     path.parent.mkdir(exist_ok=True)
-    write_atomic(path, save(_apart(tensors), metadata={KEY: json.dumps(meta)}))
+    write_tensors(path, checkpoint.tensors, header_of(checkpoint))
     return path
 
 
@@ -88,29 +75,45 @@ def checkpoints(folder: Path) -> tuple[Path, ...]:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """A state. Raises TrainerError if the file is damaged or of another format."""
-    from safetensors import SafetensorError, safe_open  # late: only runs that continue need it
-
+    tensors, meta = read_tensors(path, form=FORMAT, what="checkpoint")
     try:
-        with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {})[KEY])
-            if meta["format"] != FORMAT:
-                raise TrainerError(
-                    f"checkpoint {path.name} has format {meta['format']}", fix=f"This foldover reads {FORMAT}."
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        identity = Identity(**{**meta["identity"], "levers": Values(meta["identity"]["levers"])})
-        return Checkpoint(
-            tensors=tensors,
-            identity=identity,
-            elapsed=Elapsed(**meta["elapsed"]),
-            progress=Progress(**meta["progress"]),
-            rows=int(meta["rows"]),
-            plateau=PlateauState(**{**meta["plateau"], "history": tuple(meta["plateau"]["history"])}),
-        )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise TrainerError(
-            f"checkpoint {path} cannot be read: {error}", fix="Delete it; an earlier one or none will be used."
-        ) from error
+        return checkpoint_of(meta, tensors)
+    except (KeyError, TypeError, ValueError) as error:
+        raise unreadable(path, "checkpoint", error) from error
+
+
+def header_of(checkpoint: Checkpoint) -> dict[str, object]:
+    """Everything but the tensors, as JSON values."""
+    return {
+        "format": FORMAT,
+        "identity": plain_identity(checkpoint.identity),
+        "elapsed": asdict(checkpoint.elapsed),
+        "progress": asdict(checkpoint.progress),
+        "rows": checkpoint.rows,
+        "plateau": asdict(checkpoint.plateau),
+    }
+
+
+def checkpoint_of(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Checkpoint:
+    """What `header_of` made `header` of. Raises KeyError, TypeError or ValueError for another header."""
+    return Checkpoint(
+        tensors=tensors,
+        identity=identity_from(header["identity"]),
+        elapsed=Elapsed(**header["elapsed"]),
+        progress=Progress(**header["progress"]),
+        rows=int(header["rows"]),
+        plateau=PlateauState(**{**header["plateau"], "history": tuple(header["plateau"]["history"])}),
+    )
+
+
+def plain_identity(identity: Identity) -> dict[str, object]:
+    """As JSON values."""
+    return {**asdict(identity), "levers": dict(identity.levers)}
+
+
+def identity_from(plain: Mapping[str, Any]) -> Identity:
+    """What `plain_identity` made `plain` of."""
+    return Identity(**{**plain, "levers": Values(plain["levers"])})
 
 
 def refusal(found: Identity, wanted: Identity, *, may_differ: frozenset[str] = frozenset()) -> str:
@@ -134,8 +137,3 @@ _WORDS = {
 
 def _text(value: Scalar) -> str:
     return "absent" if value is None else str(value)
-
-
-def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # Matrices are views of one stack: written as they are, safetensors takes them for shared memory.
-    return {name: t.clone() if t.untyped_storage().nbytes() != t.nbytes else t for name, t in tensors.items()}

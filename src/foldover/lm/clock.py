@@ -11,12 +11,18 @@ from foldover.core import Limit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elapsed:
-    """What a clock has counted: all that a checkpoint needs of it."""
+    """What a clock has counted: all that a checkpoint needs of it.
+
+    last_step_seconds: what the last step counted; inherited_seconds: what of the counted seconds another run spent,
+    from whose state this one goes on.
+    """
 
     steps: int = 0
     tokens: int = 0
     counted_seconds: float = 0.0
     total_seconds: float = 0.0
+    last_step_seconds: float = 0.0
+    inherited_seconds: float = 0.0
 
 
 class BudgetClock:
@@ -24,7 +30,8 @@ class BudgetClock:
 
     The time of the first `free_steps` steps does not count against a limit in seconds (start-up,
     allocation, compilation), and the run does not end before they are done; steps, tokens and FLOPs
-    always count. now: gives seconds; replaced in tests. elapsed: where a continued run goes on.
+    always count. now: gives seconds; replaced in tests. agreed: of a step's seconds, what all processes of the run
+    take them for; elapsed: where a continued run goes on.
     """
 
     def __init__(
@@ -35,6 +42,7 @@ class BudgetClock:
         tokens_per_step: int,
         flops_per_token: int,
         now: Callable[[], float] = time.perf_counter,
+        agreed: Callable[[float], float] = float,
         elapsed: Elapsed | None = None,
     ) -> None:
         elapsed = elapsed or Elapsed()
@@ -42,10 +50,11 @@ class BudgetClock:
         self._free_steps = free_steps
         self._tokens_per_step = tokens_per_step
         self._flops_per_token = flops_per_token
-        self._now = now
+        self._now, self._agreed = now, agreed
         self._started: float | None = None
         self.steps, self.tokens = elapsed.steps, elapsed.tokens
         self.counted_seconds, self.total_seconds = elapsed.counted_seconds, elapsed.total_seconds
+        self._last_step_seconds, self._inherited_seconds = elapsed.last_step_seconds, elapsed.inherited_seconds
 
     @property
     def elapsed(self) -> Elapsed:
@@ -55,6 +64,8 @@ class BudgetClock:
             tokens=self.tokens,
             counted_seconds=self.counted_seconds,
             total_seconds=self.total_seconds,
+            last_step_seconds=self._last_step_seconds,
+            inherited_seconds=self._inherited_seconds,
         )
 
     @property
@@ -101,11 +112,11 @@ class BudgetClock:
     def end_step(self, *, tokens: int | None = None) -> float:
         """The step is done; gives its seconds. tokens: how many it took, None for the full batch."""
         assert self._started is not None, "end_step without begin_step"
-        seconds = self._now() - self._started
+        seconds = self._agreed(self._now() - self._started)
         self._started = None
         self.total_seconds += seconds
-        if self.steps >= self._free_steps:
-            self.counted_seconds += seconds
+        self._last_step_seconds = seconds if self.steps >= self._free_steps else 0.0
+        self.counted_seconds += self._last_step_seconds
         self.steps += 1
         self.tokens += self._tokens_per_step if tokens is None else tokens
         return seconds

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 from foldover.core import RunSpec, TrainerError, bind
 from foldover.lm.branch import BRANCH_LEVERS, check_branch, is_constant_up_to
 from foldover.lm.checkpoint import Checkpoint, Identity, checkpoints, read_checkpoint, refusal
-from foldover.lm.levers import TrainConfig
+from foldover.lm.levers import LEVERS, TrainConfig
 from foldover.lm.schedule import PlateauState
-from foldover.rundir import RunFolder, read_json_lines
+from foldover.rundir import SPEC, RunFolder, read_json_lines, verified
 from foldover.rundir.folder import CURVE, EVENTS, read_spec
+
+AFTER_TRAINING_LEVERS = frozenset(name for name, lever in LEVERS.items() if lever.phase != "train")
+"""What may always differ: it does nothing while a run is trained."""
 
 
 def state_to_continue(
@@ -18,7 +23,8 @@ def state_to_continue(
 ) -> Checkpoint | None:
     """The state that a run begins with, None for a fresh one; what was recorded up to it is copied into the folder.
 
-    Raises TrainerError for a state of other levers, code or data, and where `starts_from` has none to offer.
+    Raises TrainerError for a state of other levers, code or data, and where `starts_from` has none to offer;
+    LedgerError for one that is not what was sealed.
     """
     earlier = _of_earlier_attempt(folder, identity)
     if earlier is not None or spec.starts_from is None:
@@ -38,6 +44,8 @@ def _of_earlier_attempt(folder: RunFolder, identity: Identity) -> Checkpoint | N
                     fix="Remove its folder to begin anew, or go back to what it was made with.",
                 )
             steps = checkpoint.elapsed.steps
+            if folder.spec.branch_points:
+                _take_over(attempt, folder.path, up_to=path)
             for point in read_json_lines(attempt / CURVE):
                 if point["step"] < steps:
                     folder.add_to_curve(**point)
@@ -47,6 +55,15 @@ def _of_earlier_attempt(folder: RunFolder, identity: Identity) -> Checkpoint | N
             folder.add_event("resumed", step=steps, attempt=attempt.name)
             return checkpoint
     return None
+
+
+def _take_over(attempt: Path, folder: Path, *, up_to: Path) -> None:
+    """Copy the states that a trunk had saved for others before it died."""
+    for path in checkpoints(attempt):
+        if path.name <= up_to.name:
+            place = folder / path.relative_to(attempt)
+            place.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, place)
 
 
 def _of_trunk(
@@ -60,11 +77,11 @@ def _of_trunk(
             f"run {spec.starts_from}, which this one starts from, has no checkpoints",
             fix="Run it first, with `save_every`.",
         )
-    trunk, _ = read_spec(place)
+    trunk, _ = read_spec(verified(place, SPEC).parent)
     trunk_config = bind(TrainConfig, trunk.recipe.values)
     for path in found:
-        checkpoint = read_checkpoint(path)
-        because = refusal(checkpoint.identity, identity, may_differ=BRANCH_LEVERS)
+        checkpoint = read_checkpoint(verified(place, path.relative_to(place).as_posix()))
+        because = refusal(checkpoint.identity, identity, may_differ=BRANCH_LEVERS | AFTER_TRAINING_LEVERS)
         if because:
             raise TrainerError(
                 f"run {spec.starts_from} is no trunk of this one: {because}", fix="Start from a run of equal levers."
@@ -76,7 +93,8 @@ def _of_trunk(
             folder.add_event("started_from", run=spec.starts_from, step=checkpoint.elapsed.steps)
             return replace(
                 checkpoint,
-                progress=replace(checkpoint.progress, last_point=-1.0, fired=[]),
+                elapsed=replace(checkpoint.elapsed, inherited_seconds=checkpoint.elapsed.counted_seconds),
+                progress=replace(checkpoint.progress, last_point=-1.0),
                 plateau=PlateauState(),
             )
     raise TrainerError(

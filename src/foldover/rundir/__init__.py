@@ -14,7 +14,7 @@ from foldover.rundir.files import (
     sync_folder,
     write_atomic,
 )
-from foldover.rundir.folder import CHECKSUMS, OUTCOME, SPEC, EndedRun, RunFolder, damage, read_ended
+from foldover.rundir.folder import CHECKSUMS, OUTCOME, SPEC, EndedRun, RunFolder, damage, read_ended, verified
 from foldover.rundir.root import RunRoot
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "read_json_lines",
     "sha256_of_file",
     "sync_folder",
+    "verified",
     "write_atomic",
 ]

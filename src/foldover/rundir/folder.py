@@ -131,6 +131,18 @@ def damage(path: Path) -> tuple[str, ...]:
     return tuple(problems)
 
 
+def verified(path: Path, name: str) -> Path:
+    """A file of a complete run folder, by its name there, if it is what was sealed. Raises LedgerError if it is not."""
+    try:
+        recorded = json.loads((path / CHECKSUMS).read_text(encoding="utf-8"))
+        is_sealed = recorded[name] == sha256_of_file(path / name)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise LedgerError(f"run folder {path.name} is damaged: {name} cannot be read: {error}") from error
+    if not is_sealed:
+        raise LedgerError(f"run folder {path.name} is damaged: {name} was changed")
+    return path / name
+
+
 def _checksums(path: Path) -> dict[str, str]:
     files = (file for file in path.rglob("*") if file.is_file())
     return {file.relative_to(path).as_posix(): sha256_of_file(file) for file in files if file != path / CHECKSUMS}
