@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
-from foldover.core import Budget, LeverSet, Outcome, Recipe, Resolved, RunSpec, Settings, UserError, Values, bind
+from foldover.core import (
+    Budget,
+    LeverSet,
+    Limit,
+    Outcome,
+    Recipe,
+    Resolved,
+    RunSpec,
+    Settings,
+    UserError,
+    Values,
+    bind,
+)
+from foldover.lm.branch import branch_point, check_branch, trunk_values
 from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS, TrainConfig
 from foldover.lm.preflight import check_budget
 from foldover.lm.resolve import resolve
@@ -38,6 +51,24 @@ class LMTrainer:
 
         Raises BudgetError for a lever that cannot act within the limit: a plan is where that should be found out.
         """
+        return self._seconds(resolved, budget, constants, share=1.0)
+
+    def trunk_recipe(self, recipe: Recipe) -> Recipe:
+        """The recipe without warm-down and taper of decay. Raises RecipeError where more depends on the budget."""
+        check_branch(bind(TrainConfig, recipe.values))
+        return Recipe(trainer=recipe.trainer, values=trunk_values(recipe.values))
+
+    def branch_point(self, resolved: Resolved, budget: Budget) -> Limit | None:
+        """What a run trains before its warm-down begins, or its decay tapers."""
+        flops_per_token = resolved.derived.integer("flops_per_token")
+        return branch_point(bind(TrainConfig, resolved.recipe.values), budget.limit, flops_per_token=flops_per_token)
+
+    def estimate_rest_seconds(self, resolved: Resolved, budget: Budget, constants: Values, spent: Limit) -> float:
+        """As `estimate_seconds`, without the training that is done already."""
+        return self._seconds(resolved, budget, constants, share=1.0 - spent.amount / budget.limit.amount)
+
+    def _seconds(self, resolved: Resolved, budget: Budget, constants: Values, *, share: float) -> float:
+        """share: of the training."""
         config = bind(TrainConfig, resolved.recipe.values)
         check_budget(config, budget.limit, flops_per_token=resolved.derived.integer("flops_per_token"))
         flops_per_token = resolved.derived.number("flops_per_token")
@@ -50,7 +81,7 @@ class LMTrainer:
             "tokens": amount / tokens_per_second,
             "flops": amount / ASSUMED_FLOPS_PER_SECOND,
         }[budget.limit.kind]
-        return training + evaluation + ASSUMED_OVERHEAD_SECONDS
+        return share * training + evaluation + ASSUMED_OVERHEAD_SECONDS
 
     def prepare(self, recipe: Recipe, constants: Values, progress: Callable[[str, float], None]) -> None:
         """Build what runs of this recipe read: corpus, tokenizer, token streams, in the cache."""
