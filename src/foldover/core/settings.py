@@ -26,6 +26,7 @@ class Settings:
     threads: int = 1
     device: str = "auto"
     save_every: int = 0
+    keep_state: bool = False
     workers: Workers = "reset"
 
     def __post_init__(self) -> None:
