@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from foldover.core import DataError
-from foldover.evaluation import Score, bits_per_byte
+from foldover.evaluation.bits_per_byte import bits_per_byte
+from foldover.evaluation.score import Score
 
 CPU = torch.device("cpu")
 VOCABULARY, CONTEXT = 50, 16

@@ -8,7 +8,8 @@
     │   ├── AnalysisError    a model that the data cannot carry
     │   ├── BudgetError      a limit that cannot be kept
     │   ├── DataError        a corpus, a tokenizer, a stream of tokens
-    │   └── ArtifactError    an artifact that is damaged, hostile or does not fit
+    │   ├── ArtifactError    an artifact that is damaged, hostile or does not fit
+    │   └── EvaluationError  a score that broke a rule, which it names
     └── OutsideError         the machine, the disk, another program        exit code 3
         ├── LedgerError      the ledger or a run folder is not what it should be
         └── TrainerError     a trainer broke its contract
@@ -104,6 +105,17 @@ class DataError(UserError):
 
 class ArtifactError(UserError):
     """An artifact is damaged, hostile, of another version, or does not fit what it is used with."""
+
+
+class EvaluationError(UserError):
+    """An evaluation broke a rule, so that there is no score.
+
+    rule: `causality`, `normalisation`, `score_first`, `once` or `bytes`.
+    """
+
+    def __init__(self, rule: str, what: str, *, value: object = None, fix: str = "") -> None:
+        self.rule = rule
+        super().__init__(f"rule `{rule}` is broken: {what}", value=value, fix=fix)
 
 
 class LedgerError(OutsideError):

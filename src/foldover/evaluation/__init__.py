@@ -1,5 +1,1 @@
-"""Measuring a model: bits per byte on the pinned validation stream."""
-
-from foldover.evaluation.bits_per_byte import Score, bits_per_byte
-
-__all__ = ["Score", "bits_per_byte"]
+"""Measuring a model, and proving that the measure is lawful. Submodules are imported one by one, torch late."""

@@ -9,9 +9,7 @@ beginning-of-document token has no bytes and, as context, stays. Source: karpath
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,25 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from foldover.core import DataError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """Sums that a bits-per-byte is made of. nats: summed negative log-likelihood of the scored tokens."""
-
-    nats: float
-    tokens: int
-    bytes: int
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether there is a number to report."""
-        return math.isfinite(self.nats)
-
-    @property
-    def bits_per_byte(self) -> float:
-        """Bits per byte."""
-        return self.nats / (math.log(2.0) * self.bytes)
+from foldover.evaluation.score import Score, ratio_error
 
 
 @torch.inference_mode()
@@ -53,13 +33,14 @@ def bits_per_byte(
     """Score rows of ids (R, T+1): position t is predicted from the positions before it in its row.
 
     logits_of: ids (B, T) int64 -> logits (B, T, V). target_bytes, is_scored: (R, T), of the targets. Log-probabilities
-    and sums are in float64, so that the result does not depend on `batch_rows` beyond rounding of the logits. Raises
-    DataError if nothing is scored.
+    and sums are in float64, so that the result does not depend on `batch_rows` beyond rounding of the logits. The
+    standard error is over rows. Raises DataError if nothing is scored.
     """
     num_bytes = int(target_bytes.sum())
     if num_bytes == 0 or not is_scored.any():
         raise DataError("no byte of the validation stream is scored", fix="Raise `eval_tokens`.")
     nats = torch.zeros((), dtype=torch.float64, device=device)
+    row_nats = []
     for start in range(0, len(ids), batch_rows):
         batch = slice(start, start + batch_rows)
         rows = torch.from_numpy(ids[batch].astype(np.int64)).to(device)
@@ -67,4 +48,10 @@ def bits_per_byte(
         logits = logits_of(rows[:, :-1]).double()
         nll = logits.logsumexp(dim=-1) - logits.gather(-1, rows[:, 1:].unsqueeze(-1)).squeeze(-1)
         nats += (nll * counts).sum()
-    return Score(nats=float(nats), tokens=int(is_scored.sum()), bytes=num_bytes)
+        row_nats.append((nll * counts).sum(dim=-1))
+    return Score(
+        nats=float(nats),
+        tokens=int(is_scored.sum()),
+        bytes=num_bytes,
+        standard_error=ratio_error(torch.cat(row_nats).cpu().numpy(), target_bytes.sum(axis=1)),
+    )

@@ -1,0 +1,176 @@
+"""The rules that a score must keep, and their proof on the evaluation itself (openai/parameter-golf, issue 1017).
+
+    causality      what is known of token t when it is predicted is the tokens before it
+    normalisation  the prediction is a distribution over the whole vocabulary
+    score_first    no token is learned from before it is scored
+    once           each token is scored, and no token twice
+    bytes          the bytes divided by are those of the text
+
+`once`, `bytes` and, at sampled tokens, `normalisation` are checked on the whole pass. Causality is asked of short
+excerpts, each read several times from the same state: with all tokens from t on replaced, and with t alone replaced,
+nothing that was said up to the prediction of t may change in a single bit. The second excerpt repeats its first half,
+so that caches and matchers have something to find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from foldover.core import EvaluationError
+from foldover.evaluation.one_pass import Evaluator, PassResult, Reading, one_pass
+from foldover.evaluation.stream import Stream
+
+MAX_DEVIATION = 1e-6
+"""How far the sum of a distribution may be from 1."""
+NUM_SAMPLES = 16
+"""Distributions of a whole pass that are summed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What was checked. sums: number of distributions; tokens_read: by the causality check, over and above the pass."""
+
+    sums: int
+    excerpts: int
+    tokens_read: int
+    is_text_counted: bool
+
+
+def sampled_targets(stream: Stream, count: int = NUM_SAMPLES) -> NDArray[np.int64]:
+    """Targets spread evenly over a stream."""
+    places = np.unique(np.linspace(1, len(stream) - 1, count).astype(np.int64))
+    return places[~np.isin(places, stream.starts)]
+
+
+def check_sums(result: PassResult) -> int:
+    """How many distributions were summed. Raises EvaluationError (`normalisation`) if one does not add up to 1."""
+    for target, log_probs in result.kept.items():
+        total = float(log_probs.exp().sum())
+        if not abs(total - 1.0) <= MAX_DEVIATION:
+            raise EvaluationError(
+                "normalisation",
+                f"the probabilities of token {target} add up to {total:.9g}",
+                fix="Divide by their sum over the whole vocabulary, or mix with distributions alone.",
+            )
+    return len(result.kept)
+
+
+def check_once(result: PassResult, stream: Stream) -> None:
+    """Raises EvaluationError (`once`) unless each token but the first of each unit is scored once."""
+    wanted = np.ones(len(stream), dtype=np.int64)
+    wanted[stream.starts[:-1]] = 0
+    wrong = np.flatnonzero(result.counts != wanted)
+    if len(wrong):
+        place = int(wrong[0])
+        times = int(result.counts[place])
+        raise EvaluationError("once", f"token {place} is scored {times} times; {len(wrong)} tokens are not scored once")
+
+
+def check_bytes(stream: Stream, expected: int | None = None) -> bool:
+    """Whether there was a text to count. Raises EvaluationError (`bytes`) if the bytes divided by are not its bytes."""
+    counted = int(stream.bytes.sum())
+    for known in (stream.text_bytes, expected):
+        if known is not None and counted != known:
+            raise EvaluationError(
+                "bytes",
+                f"the tokens count as {counted:,} bytes, the text has {known:,}",
+                fix="Was the stream made with another tokenizer?",
+            )
+    return stream.text_bytes is not None
+
+
+def check_causality(evaluator: Evaluator, stream: Stream, reading: Reading) -> tuple[int, int]:
+    """Number of excerpts and tokens read. Raises EvaluationError (`causality`, `score_first`, `normalisation`)."""
+    chosen = _excerpts(stream, reading)
+    tokens_read = 0
+    for excerpt in chosen:
+        short = replace(reading, chunk=max(1, min(reading.chunk, len(excerpt) // 3)))
+        targets = _changed_targets(excerpt)
+        before = one_pass(evaluator, excerpt, short, keep=targets)
+        check_sums(before)
+        for number, target in enumerate(targets):
+            changed = _replaced(excerpt, target, is_alone=number % 2 == 1)
+            after = one_pass(evaluator, changed, short, keep=targets)
+            if _deviation(before, after, target):
+                _refuse(evaluator, excerpt, changed, short, targets, target, before, after)
+            tokens_read += len(excerpt)
+        tokens_read += len(excerpt)
+    return len(chosen), tokens_read
+
+
+def _excerpts(stream: Stream, reading: Reading) -> list[Stream]:
+    length = min(len(stream), reading.context + 4 * reading.stride, 2 * reading.context + 2)
+    if length < 4:
+        return []
+    start = (len(stream) - length) // 2
+    first, middle = stream.part(0, length), stream.part(start, start + length)
+    half = length // 2
+    twice = np.concatenate((middle.ids[:half], middle.ids[:half], middle.ids[2 * half :]))
+    return [first, middle.with_ids(twice)]
+
+
+def _changed_targets(excerpt: Stream) -> list[int]:
+    """Two targets, in the last third (after the first lessons) and in the middle, that begin no unit."""
+    wanted = (5 * len(excerpt) // 6, len(excerpt) // 2)
+    targets = [next((t for t in range(place, 0, -1) if t not in excerpt.starts), 0) for place in wanted]
+    return sorted({target for target in targets if target}, reverse=True)
+
+
+def _replaced(excerpt: Stream, target: int, *, is_alone: bool) -> Stream:
+    """The excerpt with the target, or it and all after it, replaced by other tokens of the excerpt."""
+    ids = excerpt.ids.copy()
+    last = target + 1 if is_alone else len(ids)
+    known = np.unique(excerpt.ids)
+    if len(known) < 2:
+        known = np.unique(np.array([known[0], 0 if known[0] else 1], dtype=ids.dtype))
+    begins = set(excerpt.starts.tolist())
+    for place in range(target, last):
+        if place not in begins:
+            index = int(np.searchsorted(known, ids[place]))
+            ids[place] = known[(index + 1 + place % (len(known) - 1)) % len(known)]
+    return excerpt.with_ids(ids)
+
+
+def _deviation(before: PassResult, after: PassResult, target: int) -> float:
+    """Largest difference in the scores before the target and in its own distribution; 0 if every bit is the same."""
+    same = np.array_equal(before.nats[:target], after.nats[:target], equal_nan=True)
+    if same and torch.equal(before.kept[target], after.kept[target]):
+        return 0.0
+    scores = np.nan_to_num(np.abs(before.nats[:target] - after.nats[:target]), nan=0.0)
+    apart = (before.kept[target] - after.kept[target]).abs().nan_to_num(nan=0.0)
+    return max(float(scores.max(initial=0.0)), float(apart.max()), np.finfo(np.float64).tiny)
+
+
+def _refuse(
+    evaluator: Evaluator,
+    excerpt: Stream,
+    changed: Stream,
+    reading: Reading,
+    targets: Sequence[int],
+    target: int,
+    before: PassResult,
+    after: PassResult,
+) -> None:
+    """Raises EvaluationError, unless the same pass twice differs as much: a device whose sums are not repeatable."""
+    noise = _deviation(before, one_pass(evaluator, excerpt, reading, keep=targets), target)
+    found = _deviation(before, after, target)
+    if found <= 10.0 * noise:
+        return
+    still = evaluator.unadapted()
+    read = [one_pass(still, stream, reading, keep=targets) for stream in (excerpt, changed)]
+    if evaluator.adaptation is None or _deviation(read[0], read[1], target) > 10.0 * noise:
+        raise EvaluationError(
+            "causality",
+            f"what is said ahead of token {target} of an excerpt depends on it or on later ones, by {found:.3g} nats",
+            fix="A prediction may depend on the tokens before it alone.",
+        )
+    raise EvaluationError(
+        "score_first",
+        f"what was learned ahead of token {target} of an excerpt depends on it or on later ones",
+        fix="Learn from a token only after it is scored.",
+    )
