@@ -1,0 +1,172 @@
+"""Under a byte cap: options for every tensor, the best choice among them, and all steps fitted to the cap."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+
+from foldover.export.allocate import Allocation, FrontierPoint, Option, allocate, fit_factor
+from foldover.export.levers import INTEGERS
+from foldover.export.pack import Packed, Prepared, pack_one, pack_prepared
+from foldover.export.parts import StoredTensor
+from foldover.export.quantize import Inputs, as_matrix, output_error, relative_mse
+from foldover.export.restore import restore_tensor
+from foldover.export.scheme import Format, Scheme
+from foldover.export.selective import BytesOf
+from foldover.export.sensitivity import Sensitivity
+
+FACTORS = tuple(2.0 ** (k / 2) for k in range(-6, 7))
+SMALLEST_ERROR = 1e-30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fitted:
+    """An artifact under a cap.
+
+    num_bytes: by `bytes_of`; factor: on all steps, after the choice; frontier: least predicted losses by bytes.
+    """
+
+    packed: Packed
+    schemes: Mapping[str, Scheme]
+    num_bytes: int
+    factor: float
+    frontier: tuple[FrontierPoint, ...]
+
+
+def fit_cap(
+    prepared: Prepared,
+    bytes_of: BytesOf,
+    *,
+    cap_bytes: int,
+    sensitivities: Sequence[Sensitivity] = (),
+    tolerance: float = 0.005,
+) -> Fitted:
+    """The artifact of least predicted loss under the cap, and at most `tolerance` of the cap below it where steps
+    are multiples of sigma.
+
+    sensitivities: measured losses of rounding each tensor alone by the declared schemes; without them losses are
+    predicted from output gradients where calibration has them, and else taken as relative output errors. Raises
+    BudgetError for a cap that no options reach.
+    """
+    measured = {found.name: found.loss for found in sensitivities}
+    losses = _loss_scales(prepared, measured)
+    nothing = bytes_of(())
+    options: dict[str, list[Option]] = {}
+    candidates: dict[str, list[Scheme]] = {}
+    others: list[StoredTensor] = []
+    for info, array in prepared.tensors:
+        declared = prepared.schemes[info.name]
+        if declared.is_float:
+            others.append(pack_one(prepared, info.name, declared))
+            continue
+        candidates[info.name] = list(candidates_of(declared))
+        options[info.name] = [
+            _option(prepared, info.name, array, scheme, losses[info.name], bytes_of, nothing)
+            for scheme in candidates[info.name]
+        ]
+    allocation = allocate(options, cap_bytes=cap_bytes, fixed_bytes=float(bytes_of(others)))
+    schemes = dict(prepared.schemes) | {name: candidates[name][i] for name, i in allocation.choice}
+    return _fit_steps(prepared, schemes, allocation, bytes_of, cap_bytes, tolerance)
+
+
+def candidates_of(scheme: Scheme) -> tuple[Scheme, ...]:
+    """Ways to store a tensor about as declared: coarser and finer steps, or the widths of the same rule."""
+    if scheme.is_scalable:
+        return tuple(scheme.coarser(factor) for factor in FACTORS)
+    if scheme.format in INTEGERS:
+        return tuple(replace(scheme, format=cast(Format, width)) for width in INTEGERS)
+    return (scheme,)
+
+
+def predicted_loss(weights: np.ndarray, values: np.ndarray, inputs: Inputs) -> float | None:
+    """Half of sum_r mean(g_r^2) (E H E')_rr: the mean rise of a loss whose curvature in outputs is that of their
+    gradients' squares. None where Hessian or gradients are missing. weights, values: (r, c).
+    """
+    if inputs.hessian is None or inputs.gradients is None:
+        return None
+    total = 0.0
+    parts = (np.split(array, len(inputs.hessian)) for array in (weights - values, inputs.gradients))
+    for hessian, error, gradients in zip(inputs.hessian, *parts, strict=True):
+        rows = np.einsum("rc,rc->r", error @ hessian.astype(np.float32), error)
+        total += 0.5 * float(np.maximum(rows, 0.0) @ gradients)
+    return total
+
+
+def error_of(weights: np.ndarray, values: np.ndarray, inputs: Inputs) -> float:
+    """What a tensor's loss is taken to be proportional to: predicted loss, else output error, else weight error."""
+    predicted = predicted_loss(weights, values, inputs)
+    if predicted is not None:
+        return predicted
+    output = output_error(weights, values, inputs.hessian)
+    return relative_mse(weights, values) if output is None else output
+
+
+def _loss_scales(prepared: Prepared, measured: Mapping[str, float]) -> dict[str, Callable[[float], float]]:
+    """From a tensor's error to its loss: times what was measured at the declared scheme over the error there.
+
+    A measured loss can be below zero, by noise: the scale of such a tensor is the median of the others.
+    """
+    if not measured:
+        return {info.name: lambda error: error for info, _ in prepared.tensors}
+    ratios: dict[str, float] = {}
+    for info, array in prepared.tensors:
+        if info.name in measured:
+            values = as_matrix(restore_tensor(pack_one(prepared, info.name, prepared.schemes[info.name])))
+            error = error_of(as_matrix(array), values, prepared.inputs[info.name])
+            ratios[info.name] = measured[info.name] / max(error, SMALLEST_ERROR)
+    positive = sorted(ratio for ratio in ratios.values() if ratio > 0)
+    typical = positive[len(positive) // 2] if positive else 1.0
+    scales = {info.name: ratios.get(info.name, 0.0) for info, _ in prepared.tensors}
+    return {name: _times(scale if scale > 0 else typical) for name, scale in scales.items()}
+
+
+def _times(scale: float) -> Callable[[float], float]:
+    return lambda error: scale * error
+
+
+def _option(
+    prepared: Prepared,
+    name: str,
+    array: np.ndarray,
+    scheme: Scheme,
+    loss_of_error: Callable[[float], float],
+    bytes_of: BytesOf,
+    nothing: int,
+) -> Option:
+    stored = pack_one(prepared, name, scheme)
+    error = error_of(as_matrix(array), as_matrix(restore_tensor(stored)), prepared.inputs[name])
+    label = f"{scheme.format}:{scheme.sigmas:.4g}" if scheme.is_scalable else scheme.format
+    return Option(label=label, num_bytes=bytes_of([stored]) - nothing, loss=loss_of_error(error))
+
+
+def _fit_steps(
+    prepared: Prepared,
+    schemes: Mapping[str, Scheme],
+    allocation: Allocation,
+    bytes_of: BytesOf,
+    cap_bytes: int,
+    tolerance: float,
+) -> Fitted:
+    """All steps by one factor, so that the whole lands just under the cap; where no step can change, as chosen."""
+    trials: dict[float, tuple[Packed, dict[str, Scheme]]] = {}
+
+    def bytes_at(factor: float) -> int:
+        scaled = {name: _coarser(scheme, factor) for name, scheme in schemes.items()}
+        trials.clear()
+        trials[factor] = (pack_prepared(prepared, scaled), scaled)
+        return bytes_of(trials[factor][0].stored)
+
+    is_continuous = any(scheme.is_scalable for scheme in schemes.values())
+    factor, num_bytes = fit_factor(bytes_at, cap_bytes=cap_bytes, tolerance=tolerance) if is_continuous else (1.0, 0)
+    if factor not in trials:
+        num_bytes = bytes_at(factor)
+    packed, scaled = trials[factor]
+    return Fitted(packed=packed, schemes=scaled, num_bytes=num_bytes, factor=factor, frontier=allocation.frontier)
+
+
+def _coarser(scheme: Scheme, factor: float) -> Scheme:
+    return scheme.coarser(factor) if scheme.is_scalable and not math.isclose(factor, 1.0, rel_tol=1e-12) else scheme
