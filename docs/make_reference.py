@@ -126,7 +126,7 @@ def levers_page() -> Iterator[str]:
         yield from table(("preset", "what differs from the defaults"), presets)
 
 
-HEADER = ("name", "default", "allowed", "meaning", "neutral", "needs", "fires", "also", "source")
+HEADER = ("name", "default", "allowed", "meaning", "neutral", "needs", "fires", "phase", "also", "source")
 
 
 def _groups(levers: LeverSet) -> dict[str, list[Lever]]:
@@ -148,6 +148,7 @@ def _lever_row(lever: Lever) -> tuple[str, ...]:
         neutral,
         f"`{lever.needs}`" if lever.needs else "",
         fires,
+        lever.phase,
         " ".join(f"`{alias}`" for alias in lever.aliases),
         lever.source,
     )

@@ -117,6 +117,14 @@ def test_piece_bytes_add_up_where_nothing_is_changed(lossless: SentencePieceToke
         assert lossless.byte_table.total(with_bos) == len(document.text)
 
 
+def test_the_bytes_of_ids_written_one_after_another_are_the_text(lossless: SentencePieceTokenizer) -> None:
+    text = "Über  allen 🦊 Gipfeln \n𝄞 1790"
+    ids = lossless.encoder().ids(text)
+    assert b"".join(lossless.id_bytes[i] for i in ids) == text.encode()
+    assert lossless.id_bytes[:4] == (b"", b"", b"", b"")
+    assert lossless.id_bytes[4 : 4 + 256] == tuple(bytes([byte]) for byte in range(256))
+
+
 def test_a_space_mark_after_bos_is_no_byte(folding: SentencePieceTokenizer) -> None:
     ids = folding.encoder().ids("the dog")
     with_bos = np.concatenate(([folding.bos_id], ids)).astype(np.uint16)

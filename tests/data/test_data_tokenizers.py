@@ -116,6 +116,13 @@ def test_numbers_between_ranks_and_specials_weigh_nothing(ranks_file: Path) -> N
     assert (table[:260].min(), table[260:].max()) == (1, 0)
 
 
+def test_the_bytes_of_ids_of_ranks_are_the_text(ranks_file: Path) -> None:
+    tokenizer = load_tokenizer(f"path:{ranks_file}")
+    text = "Über den 13 states 🦊"
+    assert b"".join(tokenizer.id_bytes[i] for i in tokenizer.encoder().ids(text)) == text.encode()
+    assert tokenizer.id_bytes[tokenizer.bos_id] == b""
+
+
 def test_a_ranks_tokenizer_comes_back_from_json(ranks_file: Path) -> None:
     tokenizer = load_tokenizer(f"path:{ranks_file}")
     assert read_tokenizer(tokenizer.to_json()) == tokenizer

@@ -64,6 +64,33 @@ def test_every_lever_constant_and_preset_is_on_the_levers_page(root: Path, name:
     assert [entry for entry in wanted if f"`{entry}`" not in section] == []
 
 
+@pytest.mark.parametrize("name", ["lm", "simulator"])
+def test_what_the_command_lists_of_a_lever_is_in_its_row_of_the_page(
+    root: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (root / "docs" / "levers.md").read_text(encoding="utf-8")
+    section = page.split(f"\n## Trainer `{name}`\n")[1].split("\n## Trainer")[0]
+    rows = {line.split("`")[1]: line for line in section.splitlines() if line.startswith("| `")}
+    app(["levers", name], standalone_mode=False)
+    printed = capsys.readouterr().out
+    trainer = get_trainer(name)
+    for lever in (*trainer.levers.values(), *trainer.constants.values()):
+        row = rows[lever.name].replace("\\|", "|")
+        entry = printed.split(f"\n  {lever.name} = ")[1].split("\n  ")
+        listed = " ".join(entry[:1] + [line for line in entry[1:4] if line.startswith("    ")])
+        said = (lever.domain(), lever.doc, lever.unit, lever.phase, lever.source, *lever.aliases)
+        assert [text for text in said if text not in row] == [], lever.name
+        assert [text for text in said if text not in listed] == [], lever.name
+        if lever.neutral is not None:
+            assert (f"`{lever.neutral}`" in row, f"neutral {lever.neutral}" in listed) == (True, True), lever.name
+
+
+def test_every_lever_of_the_built_in_trainer_says_where_it_comes_from() -> None:
+    trainer = get_trainer("lm")
+    declared = (*trainer.levers.values(), *trainer.constants.values())
+    assert [lever.name for lever in declared if not (lever.doc and lever.source)] == []
+
+
 def test_every_error_class_is_public_and_documented(root: Path) -> None:
     page = (root / "docs" / "api.md").read_text(encoding="utf-8")
     names = [name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)]

@@ -182,7 +182,7 @@ def test_the_weighted_path_of_a_model_gives_the_gradients_of_its_fused_loss_at_n
 
 def test_token_classes_of_some_pieces() -> None:
     pieces = [b" the", b"ing", b"tion", b".", b'."', b" ", b" 7", b"\xc3", " é".encode(), b"?\n"]
-    found = token_classes(pieces, 12)
+    found = token_classes([*pieces, b"", b""])
     assert np.flatnonzero(found.word_start).tolist() == [0, 8]
     assert np.flatnonzero(found.short_suffix).tolist() == [1]
     assert np.flatnonzero(found.sentence_end).tolist() == [3, 4, 9]

@@ -43,6 +43,7 @@ from foldover.rundir import RunRoot
         (b" ", SPACE),
         (b"\xc3", OTHER),
         (b"\x00", OTHER),
+        (b"", SPECIAL),
     ],
 )
 def test_the_kind_of_a_token(piece: bytes, kind: int) -> None:

@@ -30,9 +30,11 @@ def levers(trainer: str, as_json: bool) -> None:
             neutral = "" if lever.neutral is None else f"; neutral {lever.neutral}"
             also = f"; also {', '.join(lever.aliases)}" if lever.aliases else ""
             needs = f"; needs {lever.needs}" if lever.needs else ""
-            click.echo(
-                f"  {lever.name} = {lever.default}\n      {lever.doc}\n      {lever.domain()}{neutral}{needs}{also}"
-            )
+            acts = f"; acts in {lever.phase}" + (f"; fires {lever.fires}" if lever.fires else "")
+            click.echo(f"  {lever.name} = {lever.default}\n      {lever.doc}")
+            click.echo(f"      {lever.domain()}{neutral}{needs}{acts}{also}")
+            if lever.source:
+                click.echo(f"      source: {lever.source}")
     for name, values in found.presets.items():
         changed = {key: value for key, value in values.items() if value != found.levers[key].default}
         settings = ", ".join(f"{key}={value}" for key, value in changed.items()) or "the defaults"

@@ -94,6 +94,7 @@ def summary(spec: RunSpec, outcome: Outcome) -> dict[str, str]:
 
 def _spec(preset: str, settings: Mapping[str, str], constants: Mapping[str, str], seed: int, limit: Limit) -> RunSpec:
     from foldover.core import Recipe, RunSpec
+    from foldover.lab.data import usual_accounting
     from foldover.trainers import get_trainer
 
     trainer = get_trainer("lm")
@@ -104,7 +105,10 @@ def _spec(preset: str, settings: Mapping[str, str], constants: Mapping[str, str]
     recipe = Recipe(trainer="lm", values=levers.complete(values, trainer.presets[preset]))
     trainer.resolve(recipe)
     known = trainer.constants
-    locked = known.complete({name: known.find(name).parse(text) for name, text in constants.items()})
+    given = {known.find(name).name: known.find(name).parse(text) for name, text in constants.items()}
+    locked = known.complete(given)
+    if "accounting" not in given:
+        locked = locked.with_(accounting=usual_accounting(locked.text("corpus")))
     return RunSpec(
         study="",
         stage="",

@@ -31,7 +31,14 @@ from foldover.data.stream import TokenStream, check_bytes, encode_documents
 from foldover.data.survey import ShardSurvey, SideSurvey, Survey, survey
 from foldover.data.token_folder import TokenSource
 from foldover.data.tokenizer import PATTERN, SPECIALS, BytePairTokenizer, train_tokenizer
-from foldover.data.validation import ScoredRows, ValidationOrder, scored_rows, validation_digest, validation_rows
+from foldover.data.validation import (
+    ScoredRows,
+    ValidationOrder,
+    check_scorable,
+    scored_rows,
+    validation_digest,
+    validation_rows,
+)
 
 __all__ = [
     "CORPORA",
@@ -79,6 +86,7 @@ __all__ = [
     "ValidationOrder",
     "cache_folder",
     "check_bytes",
+    "check_scorable",
     "choose_tokenizer",
     "compare_tokenizers",
     "corpus_source",

@@ -57,6 +57,10 @@ class Tokenizer(Protocol):
         """Bytes by piece."""
 
     @property
+    def id_bytes(self) -> tuple[bytes, ...]:
+        """The bytes of text that each id writes, a leading space included; empty for specials and unused ids."""
+
+    @property
     def digest(self) -> str:
         """sha256 (hex) of all that determines ids and bytes."""
 

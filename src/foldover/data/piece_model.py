@@ -84,6 +84,11 @@ class SentencePieceTokenizer:
         return _byte_table(self.model)
 
     @property
+    def id_bytes(self) -> tuple[bytes, ...]:
+        """The bytes of each piece, its space marks as spaces; a byte piece's own; none for control and unknown."""
+        return _id_bytes(self.model)
+
+    @property
     def digest(self) -> str:
         """sha256 (hex) of the model file."""
         return hashlib.sha256(self.model).hexdigest()
@@ -209,6 +214,21 @@ def _byte_table(model: bytes) -> ByteTable:
     return ByteTable(
         base=np.array(base, dtype=np.int32), has_leading_space=np.array(leading), is_boundary=np.array(boundary)
     )
+
+
+@lru_cache(maxsize=4)
+def _id_bytes(model: bytes) -> tuple[bytes, ...]:
+    processor = _processor(model)
+    found = []
+    for i in range(processor.get_piece_size()):
+        piece = processor.id_to_piece(i)
+        if processor.is_control(i) or processor.is_unknown(i) or processor.is_unused(i):
+            found.append(b"")
+        elif processor.is_byte(i):
+            found.append(bytes([int(piece[1:-1], 16)]))  # <0x41>
+        else:
+            found.append(piece.replace(SPACE, " ").encode())
+    return tuple(found)
 
 
 def _library() -> Any:  # the package has no types

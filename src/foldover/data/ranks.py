@@ -122,6 +122,12 @@ class RankTokenizer:
         return plain_table(sizes)
 
     @cached_property
+    def id_bytes(self) -> tuple[bytes, ...]:
+        """The bytes of each id; none for specials and for numbers that are no id."""
+        known = dict(self.ranks)
+        return tuple(known.get(number, b"") for number in range(self.vocab_size))
+
+    @cached_property
     def digest(self) -> str:
         """sha256 (hex) of the canonical JSON form."""
         return digest(self._plain())

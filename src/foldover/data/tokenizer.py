@@ -105,6 +105,11 @@ class BytePairTokenizer:
         return plain_table(self.token_bytes)
 
     @property
+    def id_bytes(self) -> tuple[bytes, ...]:
+        """The pieces, and nothing for each special."""
+        return (*self.pieces, *(b"" for _ in self.specials))
+
+    @property
     def digest(self) -> str:
         """sha256 (hex) of the canonical JSON form."""
         return digest(self._plain())

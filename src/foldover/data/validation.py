@@ -84,7 +84,7 @@ class _View:
         rows = np.empty((num_rows, self._context + 1), dtype=dtype)
         for filled, row in enumerate(rows):
             if not packer.fill(row):
-                raise self._too_few(filled, num_tokens)
+                raise _too_few(self._name, filled, self._context, num_tokens)
         return rows
 
     def _windows(
@@ -92,7 +92,7 @@ class _View:
     ) -> NDArray[Any]:
         available = (len(along) - 1) // self._context
         if num_rows > available:
-            raise self._too_few(available, num_tokens)
+            raise _too_few(self._name, available, self._context, num_tokens)
         if self._order == "stream":
             return windows(along[: num_rows * self._context + 1], self._context).astype(dtype)
         chosen = permutation(available, "validation")[:num_rows] * self._context
@@ -100,13 +100,6 @@ class _View:
         for row, start in zip(rows, chosen.tolist(), strict=True):
             row[:] = along[start : start + self._context + 1]
         return rows
-
-    def _too_few(self, filled: int, num_tokens: int) -> DataError:
-        return DataError(
-            f"the validation side of {self._name} fills only {filled} rows of {self._context} tokens",
-            value=num_tokens,
-            fix=f"Score at most {filled * self._context} tokens.",
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -151,8 +144,27 @@ def scored_rows(
     return ScoredRows(ids=ids, bytes=raw[:, 1:].copy(), is_scored=targets != prepared.bos_id)
 
 
+def check_scorable(prepared: PreparedData, *, context: int, num_tokens: int) -> None:
+    """Raises DataError where no way of cutting the validation side gives as many targets; costs nothing.
+
+    Packed rows may still turn out too few, which `scored_rows` knows.
+    """
+    available = (len(prepared.val_shards) - 1) // context
+    if num_tokens // context > available:
+        raise _too_few(prepared.corpus, available, context, num_tokens)
+
+
 def validation_digest(rows: NDArray[np.uint16]) -> str:
     """sha256 (hex) of the ids that are scored, and how they are cut into rows: equal digests, comparable scores."""
     sha = hashlib.sha256(f"rows {rows.shape[0]} ids {rows.shape[1]}\n".encode())
     sha.update(rows.astype("<u2").tobytes())
     return sha.hexdigest()
+
+
+def _too_few(corpus: str, rows: int, context: int, num_tokens: int) -> DataError:
+    most = rows * context
+    return DataError(
+        f"the validation side of {corpus} fills only {rows} rows of {context} tokens",
+        value=num_tokens,
+        fix=f"Set `eval_tokens` to at most {most}." if most else "Give more validation text, or a shorter context.",
+    )

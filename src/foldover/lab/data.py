@@ -30,6 +30,15 @@ TRAINED = ("bpe", "sentencepiece")
 DEFAULT_VOCAB_SIZE = 1024
 
 
+def usual_accounting(corpus: str, progress: Progress | None = None) -> Accounting:
+    """How a corpus is counted where nobody says: `pieces` if it is token shards without their text, else `raw`.
+
+    Raises DataError for what lies there.
+    """
+    is_tokens = corpus.startswith("path:") and isinstance(corpus_source(corpus, progress=progress), TokenSource)
+    return "pieces" if is_tokens else "raw"
+
+
 def prepare_data(
     corpus: str,
     *,

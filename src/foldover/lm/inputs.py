@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, cast
 
-from foldover.core import DataError, Recipe, RunSpec, Values
+from foldover.core import Recipe, RunSpec, Values
 from foldover.data import (
     Accounting,
-    BytePairTokenizer,
     Loader,
     PreparedData,
     ScoredRows,
@@ -31,16 +30,6 @@ def open_data(
         accounting=cast(Accounting, constants.get("accounting", "raw")),
         progress=progress,
     )
-
-
-def token_pieces(data: PreparedData) -> tuple[bytes, ...]:
-    """The bytes of each token by id, specials left out. Raises DataError for a tokenizer that has no such list."""
-    if not isinstance(data.tokenizer, BytePairTokenizer):
-        raise DataError(
-            f"the tokenizer {data.tokenizer.name} does not tell classes of tokens",
-            fix="Levers that need them (word starts, token types) work with a byte-pair tokenizer.",
-        )
-    return data.tokenizer.pieces
 
 
 def training_rows(spec: RunSpec, data: PreparedData) -> TrainRows | StreamRows:

@@ -13,7 +13,7 @@ from foldover.lm.levers_blocks import Attention, Mlp, Model, Recurrence, Residua
 from foldover.lm.levers_compression import Compression
 from foldover.lm.levers_ends import Embedding, Head, Init
 from foldover.lm.levers_optimizer import Optimizer
-from foldover.lm.levers_training import Averaging, Batch, Loss, Schedule
+from foldover.lm.levers_training import LAB, Averaging, Batch, Loss, Schedule
 
 AUTORESEARCH = "karpathy/autoresearch 228791f"
 LONG_DOCUMENTS = ("split", "crop")
@@ -34,12 +34,15 @@ class Tokenizer:
         "Byte pairs or a SentencePiece model trained on the training side, the bytes themselves, a file "
         "(.model, .tiktoken, .json), or one of tiktoken's encodings.",
         choices=TOKENIZER_FORMS,
+        source=AUTORESEARCH,
     )
     vocab_size: int = lever(
         8192,
         "Size of the vocabulary, specials included; of a tokenizer that exists, the size that it has.",
         low=260,
         high=65536,
+        source=AUTORESEARCH,
+        aliases=("VOCAB_SIZE",),
     )
 
 
@@ -57,6 +60,7 @@ class Data:
         "crop",
         "Documents longer than a row: cropped as upstream does, or split into pieces that each become a unit.",
         choices=LONG_DOCUMENTS,
+        needs="data.loader=pack",
         source=AUTORESEARCH,
     )
 
@@ -92,6 +96,7 @@ class Constants:
         "The text: trained on its train side, measured on its validation side. Embedded, on this machine "
         "(path:/some/where), or of the hub (hub:OWNER/NAME:SHARDS); docs/data.md says what may lie there.",
         choices=CORPUS_FORMS,
+        source=LAB,
     )
     accounting: str = lever(
         "raw",
@@ -105,12 +110,14 @@ class Constants:
         low=64,
         high=2**40,
         unit="tokens",
+        source=AUTORESEARCH,
     )
     eval_order: str = lever(
         "spread",
         "Which rows are scored where not all are: the first of the stream, as upstream, or of one pinned "
         "permutation of it, so that a part is like the whole that the reference lines describe.",
         choices=EVAL_ORDERS,
+        source=LAB,
     )
 
 
@@ -170,10 +177,10 @@ GOLF = {
     "warmdown_steps": 1200,
     "free_steps": 0,
     "restored_steps": 20,
+    "loader": "stream",
 }
 
 SMALL_GOLF = {
-    "long_documents": "split",
     "kv_heads": 2,
     "warmdown_steps": 0,
     "warmdown_ratio": 0.5,

@@ -21,13 +21,16 @@ MAX_DEPTH = 64
 class Model:
     """Shape of the network."""
 
-    depth: int = lever(8, "Number of blocks.", low=1, high=MAX_DEPTH, source=AUTORESEARCH, aliases=("NUM_LAYERS",))
+    depth: int = lever(
+        8, "Number of blocks.", low=1, high=MAX_DEPTH, source=AUTORESEARCH, aliases=("NUM_LAYERS", "DEPTH")
+    )
     aspect: int = lever(
         64,
         "Width a block: depth times aspect, rounded up to a multiple of head_dim, is the model's width.",
         low=1,
         high=512,
         source=AUTORESEARCH,
+        aliases=("ASPECT_RATIO",),
     )
     width: int = lever(
         0,
@@ -37,9 +40,17 @@ class Model:
         source=GOLF,
         aliases=("MODEL_DIM",),
     )
-    head_dim: int = lever(128, "Width of an attention head.", low=8, high=512, multiple_of=2, source=AUTORESEARCH)
+    head_dim: int = lever(
+        128, "Width of an attention head.", low=8, high=512, multiple_of=2, source=AUTORESEARCH, aliases=("HEAD_DIM",)
+    )
     context: int = lever(
-        2048, "Tokens a row, in training and evaluation.", low=8, high=65536, unit="tokens", aliases=("TRAIN_SEQ_LEN",)
+        2048,
+        "Tokens a row, in training and evaluation.",
+        low=8,
+        high=65536,
+        unit="tokens",
+        source=AUTORESEARCH,
+        aliases=("TRAIN_SEQ_LEN", "MAX_SEQ_LEN"),
     )
     window_pattern: str = lever(
         "SSSL",
@@ -47,9 +58,15 @@ class Model:
         choices=WINDOW_PATTERNS,
         neutral="L",
         source=AUTORESEARCH,
+        aliases=("WINDOW_PATTERN",),
     )
     mlp_multiplier: float = lever(
-        4.0, "Hidden width of the MLP, in widths (rounded down).", low=0.25, high=16.0, aliases=("MLP_MULT",)
+        4.0,
+        "Hidden width of the MLP, in widths (rounded down).",
+        low=0.25,
+        high=16.0,
+        source=AUTORESEARCH,
+        aliases=("MLP_MULT",),
     )
     softcap: float = lever(
         15.0,
@@ -58,10 +75,17 @@ class Model:
         high=1e9,
         neutral=1e9,
         scale="log",
+        source=AUTORESEARCH + "; " + GOLF,
         aliases=("LOGIT_SOFTCAP",),
     )
     rope_base: float = lever(
-        10000.0, "Base of the rotary frequencies.", low=10.0, high=1e8, scale="log", aliases=("ROPE_BASE",)
+        10000.0,
+        "Base of the rotary frequencies.",
+        low=10.0,
+        high=1e8,
+        scale="log",
+        source="arXiv 2104.09864",
+        aliases=("ROPE_BASE",),
     )
     unique_blocks: int = lever(
         0,
@@ -96,10 +120,22 @@ class Recurrence:
         aliases=("NUM_LOOPS",),
     )
     loop_start: int = lever(
-        3, "First block of the segment.", low=0, high=MAX_DEPTH - 1, needs="recurrence.loops", aliases=("LOOP_START",)
+        3,
+        "First block of the segment.",
+        low=0,
+        high=MAX_DEPTH - 1,
+        needs="recurrence.loops",
+        source="parameter-golf PR 1394",
+        aliases=("LOOP_START",),
     )
     loop_end: int = lever(
-        5, "Last block of the segment.", low=0, high=MAX_DEPTH - 1, needs="recurrence.loops", aliases=("LOOP_END",)
+        5,
+        "Last block of the segment.",
+        low=0,
+        high=MAX_DEPTH - 1,
+        needs="recurrence.loops",
+        source="parameter-golf PR 1394",
+        aliases=("LOOP_END",),
     )
     active_from: float = lever(
         0.0,
@@ -143,6 +179,7 @@ class Recurrence:
         "Where an extra pass begins: x becomes (1 + gamma) x + beta, both learned, zero at first [lab].",
         neutral=False,
         needs="recurrence.loops",
+        source="SPThole/parameter-golf-experimentations (names only)",
         aliases=("LOOP_FILM",),
     )
     loop_norm: bool = lever(
@@ -150,6 +187,7 @@ class Recurrence:
         "Where an extra pass begins: x becomes norm(x) + c x0, c learned, 0 at first [lab].",
         neutral=False,
         needs="recurrence.loops",
+        source="SPThole/parameter-golf-experimentations (names only)",
     )
 
 
@@ -245,6 +283,7 @@ class Attention:
         "All of that component, or tanh(a) of it, a learned a block and 0 at first.",
         choices=("full", "learned"),
         needs="attention.xsa_last_n",
+        source="SPThole/parameter-golf-experimentations exp55b",
     )
     value_residual: str = lever(
         "none",
@@ -261,6 +300,7 @@ class Attention:
         low=0.0,
         high=1.0,
         needs="attention.value_residual",
+        source="SPThole/parameter-golf-experimentations exp63",
         aliases=("CASCADE_VR_INIT",),
     )
     value_embedding: str = lever(
@@ -276,10 +316,16 @@ class Attention:
         low=1,
         high=1024,
         needs="attention.value_embedding=shared",
+        source="parameter-golf PR 374",
         aliases=("VE_DIM",),
     )
     value_embedding_last_n: int = lever(
-        2, "Last blocks that read the shared table.", low=1, high=MAX_DEPTH, needs="attention.value_embedding=shared"
+        2,
+        "Last blocks that read the shared table.",
+        low=1,
+        high=MAX_DEPTH,
+        needs="attention.value_embedding=shared",
+        source="parameter-golf PR 374",
     )
     x0_to_value: float = lever(
         0.0,
@@ -303,6 +349,7 @@ class Attention:
         high=10.0,
         scale="log",
         needs="attention.output_gate=sparse",
+        source="parameter-golf PR 1667",
         aliases=("SPARSE_ATTN_GATE_SCALE",),
     )
 
@@ -369,13 +416,19 @@ class Residual:
         aliases=("PARALLEL_START_LAYER",),
     )
     lane_init: float = lever(
-        1.1, "What remains of a lane at each block, at first.", low=0.5, high=2.0, needs="residual.lane_start"
+        1.1,
+        "What remains of a lane at each block, at first.",
+        low=0.5,
+        high=2.0,
+        needs="residual.lane_start",
+        source="parameter-golf record of 2026-04-13",
     )
     lane_output: str = lever(
         "mean",
         "What leaves the lanes: their mean, one of them, or a learned blend that begins as the mean.",
         choices=("mean", "attn", "mlp", "learned"),
         needs="residual.lane_start",
+        source="parameter-golf record of 2026-04-13",
         aliases=("PARALLEL_FINAL_LANE",),
     )
 
@@ -393,5 +446,10 @@ class Mlp:
         aliases=("ACT",),
     )
     leaky_slope: float = lever(
-        0.5, "Slope below zero, before the square.", low=0.0, high=1.0, needs="mlp.activation=leaky_relu2"
+        0.5,
+        "Slope below zero, before the square.",
+        low=0.0,
+        high=1.0,
+        needs="mlp.activation=leaky_relu2",
+        source="parameter-golf record of 2026-03-23",
     )

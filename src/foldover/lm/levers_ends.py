@@ -29,6 +29,7 @@ class Embedding:
         "The head comes down by a matrix of its own, or by the transpose of W.",
         choices=("separate", "transposed"),
         needs="embedding.factor_dim",
+        source="parameter-golf PR 1394; JusticeShultz/parameter-golf train_gpt.py",
     )
     bigram_buckets: int = lever(
         0,
@@ -40,7 +41,13 @@ class Embedding:
         aliases=("BIGRAM_VOCAB_SIZE",),
     )
     bigram_dim: int = lever(
-        128, "Its width.", low=3, high=1024, needs="embedding.bigram_buckets", aliases=("BIGRAM_DIM",)
+        128,
+        "Its width.",
+        low=3,
+        high=1024,
+        needs="embedding.bigram_buckets",
+        source="parameter-golf record of 2026-03-20",
+        aliases=("BIGRAM_DIM",),
     )
     bigram_scale: float = lever(
         0.05,
@@ -49,6 +56,7 @@ class Embedding:
         high=10.0,
         scale="log",
         needs="embedding.bigram_buckets",
+        source="parameter-golf record of 2026-03-20",
     )
     bigram_orders: str = lever(
         "bigram",
@@ -63,21 +71,30 @@ class Embedding:
         "xor of 36313 id and 27191 previous; 31 previous + id; 92821 previous + id; or a row for every pair.",
         choices=("xor", "linear31", "linear92821", "exact"),
         needs="embedding.bigram_buckets",
+        source="parameter-golf records of 2026-03 and 2026-04",
     )
     bigram_heads: int = lever(
-        1, "Hash functions a lookup, averaged.", low=1, high=8, neutral=1, needs="embedding.bigram_buckets"
+        1,
+        "Hash functions a lookup, averaged.",
+        low=1,
+        high=8,
+        neutral=1,
+        needs="embedding.bigram_buckets",
+        source="SPThole/parameter-golf-experimentations exp13",
     )
     bigram_gate: bool = lever(
         False,
         "What it gives is multiplied by sigmoid(w x + b), b 4 at first [lab].",
         neutral=False,
         needs="embedding.bigram_buckets",
+        source="SPThole/parameter-golf-experimentations exp13",
     )
     bigram_place: str = lever(
         "before_norm",
         "Added before the first norm or after it.",
         choices=("before_norm", "after_norm"),
         needs="embedding.bigram_buckets",
+        source="SPThole/parameter-golf-experimentations exp80",
     )
     bigram_split: bool = lever(
         False,
@@ -91,6 +108,7 @@ class Embedding:
         "A learned factor, 1 at first, on what it gives where a word starts.",
         neutral=False,
         needs="embedding.bigram_buckets",
+        source="SPThole/parameter-golf-experimentations exp09",
         aliases=("WORD_START_BOOST",),
     )
     token_type: bool = lever(
@@ -111,7 +129,12 @@ class Embedding:
         aliases=("SMEAR",),
     )
     smear_share: float = lever(
-        0.5, "The share of the token before, at first.", low=0.001, high=0.999, needs="embedding.smear=channel"
+        0.5,
+        "The share of the token before, at first.",
+        low=0.001,
+        high=0.999,
+        needs="embedding.smear=channel",
+        source="parameter-golf record of 2026-03-19",
     )
 
 
@@ -129,10 +152,17 @@ class Head:
         source="SPThole/parameter-golf-experimentations exp119",
     )
     output_bias: bool = lever(
-        False, "A learned bias a token, 0 at first, before the softcap.", neutral=False, aliases=("OUT_BIAS",)
+        False,
+        "A learned bias a token, 0 at first, before the softcap.",
+        neutral=False,
+        source="SPThole/parameter-golf-experimentations exp71",
+        aliases=("OUT_BIAS",),
     )
     unigram_bias: bool = lever(
-        False, "a log f(v) is added to logits, f the training frequency, a learned, 0 at first.", neutral=False
+        False,
+        "a log f(v) is added to logits, f the training frequency, a learned, 0 at first.",
+        neutral=False,
+        source="SPThole/parameter-golf-experimentations exp08",
     )
     context_bias: bool = lever(
         False,
@@ -149,7 +179,14 @@ class Head:
         source="SPThole/parameter-golf-experimentations exp90",
         aliases=("COPY_HEAD",),
     )
-    copy_bias: float = lever(-4.0, "The share is sigmoid(w x + b): b at first.", low=-30.0, high=4.0, needs="head.copy")
+    copy_bias: float = lever(
+        -4.0,
+        "The share is sigmoid(w x + b): b at first.",
+        low=-30.0,
+        high=4.0,
+        needs="head.copy",
+        source="SPThole/parameter-golf-experimentations exp90",
+    )
     mtp_heads: int = lever(
         0,
         "Heads of their own that predict the second next token, the third, ...; training only.",
@@ -160,7 +197,13 @@ class Head:
         aliases=("MTP_NUM_HEADS",),
     )
     mtp_weight: float = lever(
-        0.2, "Weight of their mean loss.", low=0.0, high=10.0, needs="head.mtp_heads", aliases=("MTP_LOSS_WEIGHT",)
+        0.2,
+        "Weight of their mean loss.",
+        low=0.0,
+        high=10.0,
+        needs="head.mtp_heads",
+        source="parameter-golf record of 2026-03-25",
+        aliases=("MTP_LOSS_WEIGHT",),
     )
     jepa_weight: float = lever(
         0.0,

@@ -22,7 +22,9 @@ META_ROWS = ("halves", "same")
 class Optimizer:
     """MuonAdamW: Muon for the matrices of the blocks, AdamW for everything else."""
 
-    matrix_lr: float = lever(0.04, "Muon's learning rate.", low=1e-6, high=1.0, scale="log", source=AUTORESEARCH)
+    matrix_lr: float = lever(
+        0.04, "Muon's learning rate.", low=1e-6, high=1.0, scale="log", source=AUTORESEARCH, aliases=("MATRIX_LR",)
+    )
     embedding_lr: float = lever(
         0.6,
         "AdamW's learning rate of token and value embeddings, before the width rule.",
@@ -30,6 +32,7 @@ class Optimizer:
         high=10.0,
         scale="log",
         source=AUTORESEARCH,
+        aliases=("EMBEDDING_LR", "EMBED_LR"),
     )
     unembedding_lr: float = lever(
         0.004,
@@ -38,6 +41,7 @@ class Optimizer:
         high=1.0,
         scale="log",
         source=AUTORESEARCH,
+        aliases=("UNEMBEDDING_LR", "HEAD_LR"),
     )
     scalar_lr: float = lever(
         0.5,
@@ -46,6 +50,7 @@ class Optimizer:
         high=10.0,
         scale="log",
         source=AUTORESEARCH,
+        aliases=("SCALAR_LR",),
     )
     scalar_lr_share: float = lever(
         0.01,
@@ -64,11 +69,13 @@ class Optimizer:
         neutral=0.0,
         source=AUTORESEARCH,
     )
-    adam_beta1: float = lever(0.8, "AdamW's first-moment decay, but for the x0 scalars.", low=0.0, high=0.9999)
+    adam_beta1: float = lever(
+        0.8, "AdamW's first-moment decay, but for the x0 scalars.", low=0.0, high=0.9999, source=AUTORESEARCH
+    )
     x0_beta1: float = lever(
         0.96, "AdamW's first-moment decay of the x0 scalars.", low=0.0, high=0.9999, source=AUTORESEARCH
     )
-    adam_beta2: float = lever(0.95, "AdamW's second-moment decay.", low=0.0, high=0.99999)
+    adam_beta2: float = lever(0.95, "AdamW's second-moment decay.", low=0.0, high=0.99999, source=AUTORESEARCH)
     adam_eps: float = lever(
         1e-10,
         "Added to the root of AdamW's second moment (parameter-golf: 1e-8).",
@@ -84,8 +91,11 @@ class Optimizer:
         high=10.0,
         neutral=0.0,
         source="openai/parameter-golf, records of 2026-04",
+        aliases=("ADAM_WD", "EMBED_WD"),
     )
-    momentum: float = lever(0.95, "Muon's momentum after its warm-up.", low=0.0, high=0.999, source=AUTORESEARCH)
+    momentum: float = lever(
+        0.95, "Muon's momentum after its warm-up.", low=0.0, high=0.999, source=AUTORESEARCH, aliases=("MUON_MOMENTUM",)
+    )
     momentum_start: float = lever(0.85, "Muon's momentum at step 0.", low=0.0, high=0.999, source=AUTORESEARCH)
     momentum_warmup: int = lever(
         300,
@@ -108,7 +118,12 @@ class Optimizer:
         source="openai/parameter-golf, pull request 363",
     )
     momentum_cycle_low: float = lever(
-        0.85, "Lowest momentum of the wave.", low=0.0, high=0.999, needs="optimizer.momentum_cycle"
+        0.85,
+        "Lowest momentum of the wave.",
+        low=0.0,
+        high=0.999,
+        needs="optimizer.momentum_cycle",
+        source="openai/parameter-golf, pull request 363",
     )
     momentum_form: str = lever(
         "ema",
@@ -122,14 +137,18 @@ class Optimizer:
         "Rows of the gradient to length 1 before they are orthogonalised (MuonEq-R).",
         neutral=False,
         source="openai/parameter-golf, record of 2026-04-03",
+        aliases=("MUON_ROW_NORMALIZE",),
     )
     orthogonalization: str = lever(
         "polar_express",
         "Polynomials that orthogonalise Muon's update: Polar Express, or the quintic of the first Muon.",
         choices=ORTHOGONALIZATIONS,
         source="arXiv 2505.16932; Jordan et al. 2024",
+        aliases=("MUON_NS",),
     )
-    orthogonal_steps: int = lever(5, "How many of those polynomials.", low=1, high=5, source=AUTORESEARCH)
+    orthogonal_steps: int = lever(
+        5, "How many of those polynomials.", low=1, high=5, source=AUTORESEARCH, aliases=("MUON_BACKEND_STEPS",)
+    )
     normuon: bool = lever(
         True, "Even out the lines of each update (NorMuon).", neutral=False, source="arXiv 2510.05491"
     )
@@ -147,6 +166,7 @@ class Optimizer:
         "Factor on Muon's update of an r x c matrix: sqrt(max(1, r / c)), sqrt(r / c), or 0.2 sqrt(max(r, c)).",
         choices=UPDATE_SCALES,
         source=f"{AUTORESEARCH}; arXiv 2502.16982",
+        aliases=("MUON_SCALE",),
     )
     weight_decay: float = lever(
         0.2,
@@ -155,6 +175,7 @@ class Optimizer:
         high=10.0,
         neutral=0.0,
         source=AUTORESEARCH,
+        aliases=("WEIGHT_DECAY", "MUON_WD"),
     )
     decay_form: str = lever(
         "cautious",
@@ -181,6 +202,7 @@ class Optimizer:
         neutral=0.0,
         fires="gradient_clipped",
         source=GOLF,
+        aliases=("GRAD_CLIP_NORM",),
     )
     meta_ttt: float = lever(
         0.0,

@@ -29,6 +29,7 @@ class Schedule:
         neutral=0.0,
         fires="warmup_ended",
         source=AUTORESEARCH,
+        aliases=("WARMUP_RATIO",),
     )
     warmdown_ratio: float = lever(
         0.5,
@@ -37,7 +38,7 @@ class Schedule:
         high=1.0,
         neutral=0.0,
         fires="warmdown_started",
-        aliases=("WARMDOWN_FRAC",),
+        aliases=("WARMDOWN_FRAC", "WARMDOWN_RATIO"),
         source=AUTORESEARCH,
     )
     warmdown_steps: int = lever(
@@ -65,6 +66,7 @@ class Schedule:
         high=1.0,
         neutral=1.0,
         source=AUTORESEARCH,
+        aliases=("FINAL_LR_FRAC",),
     )
     min_lr_fraction: float = lever(
         0.0,
@@ -156,7 +158,7 @@ class Batch:
         high=2**26,
         unit="tokens",
         scale="linear",
-        aliases=("TRAIN_BATCH_TOKENS",),
+        aliases=("TRAIN_BATCH_TOKENS", "TOTAL_BATCH_SIZE"),
         source=AUTORESEARCH,
     )
     batch_start: float = lever(

@@ -12,7 +12,6 @@ from foldover.data import PreparedData
 from foldover.lm.averaging import Average, build_average
 from foldover.lm.compression import ForwardWeights, Penalty, build_forward_weights, build_penalty
 from foldover.lm.device import Device
-from foldover.lm.inputs import token_pieces
 from foldover.lm.levers import TrainConfig
 from foldover.lm.loss import Objective, build_objective
 from foldover.lm.meta import Meta, build_meta
@@ -62,9 +61,7 @@ def build_parts(model: Gpt, config: TrainConfig, data: PreparedData, device: Dev
     return Parts(
         model=model,
         optimizer=optimizer,
-        objective=build_objective(
-            config.loss, lambda: token_classes(token_pieces(data), data.vocab_size), device.device
-        ),
+        objective=build_objective(config.loss, lambda: token_classes(data.tokenizer.id_bytes), device.device),
         average=build_average(config.averaging, model),
         penalty=build_penalty(config.compression, model),
         forward_weights=build_forward_weights(config.compression, model, seed=seed),

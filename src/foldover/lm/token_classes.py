@@ -27,9 +27,9 @@ class TokenClasses:
     sentence_end: NDArray[np.bool_]
 
 
-def token_classes(pieces: Sequence[bytes], vocab_size: int) -> TokenClasses:
-    """The classes of a tokenizer. pieces: the bytes of the ids from 0 on; ids beyond them are specials."""
-    flags = np.zeros((3, vocab_size), dtype=np.bool_)
+def token_classes(pieces: Sequence[bytes]) -> TokenClasses:
+    """The classes of a tokenizer. pieces: the bytes of each id, none for specials."""
+    flags = np.zeros((3, len(pieces)), dtype=np.bool_)
     for token, piece in enumerate(pieces):
         text = piece.decode("utf-8", errors="ignore")
         flags[0, token] = text[:1] == " " and text[1:2].isalpha()

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldover.data import PreparedData
-from foldover.lm.inputs import token_pieces
 from foldover.lm.levers import TrainConfig
 from foldover.lm.token_classes import token_classes
 
@@ -37,19 +36,22 @@ def needs_traits(config: TrainConfig) -> bool:
 
 def token_traits(data: PreparedData) -> TokenTraits:
     """The traits of a prepared corpus."""
-    pieces = token_pieces(data)
-    tokens = data.train_tokens
+    pieces = data.tokenizer.id_bytes
+    tokens = data.train_shards
+    counts = sum(np.bincount(array, minlength=data.vocab_size) for array in tokens.arrays)
     return TokenTraits(
         bos_id=data.bos_id,
-        word_starts=token_classes(pieces, data.vocab_size).word_start,
-        kinds=np.array([*map(token_kind, pieces), *([SPECIAL] * (data.vocab_size - len(pieces)))], dtype=np.int64),
-        counts=np.bincount(tokens, minlength=data.vocab_size).astype(np.int64),
+        word_starts=token_classes(pieces).word_start,
+        kinds=np.array([*map(token_kind, pieces)], dtype=np.int64),
+        counts=np.asarray(counts, dtype=np.int64),
         sample=tokens[:SAMPLE_TOKENS].astype(np.int64),
     )
 
 
 def token_kind(piece: bytes) -> int:
-    """Word start, other letters, digit, punctuation, white space, or other bytes (not whole characters)."""
+    """Word start, letters, digit, punctuation, white space, other bytes (not whole characters); special if empty."""
+    if not piece:
+        return SPECIAL
     try:
         text = piece.decode("utf-8")
     except UnicodeDecodeError:
