@@ -84,16 +84,23 @@ class LMTrainer:
         return share * training + evaluation + ASSUMED_OVERHEAD_SECONDS
 
     def prepare(self, recipe: Recipe, constants: Values, progress: Callable[[str, float], None]) -> None:
-        """Build what runs of this recipe read: corpus, tokenizer, token streams, in the cache."""
+        """Build what runs of this recipe read: corpus, tokenizer, token streams, in the cache.
+
+        Raises DataError for data that cannot be used, or too little of it to score.
+        """
         missing = [name for name in TRAIN_EXTRA if find_spec(name) is None]
         if missing:
             raise UserError(
                 f"the trainer `lm` needs {' and '.join(missing)}, which is not installed",
                 fix='Run pip install "foldover[train]".',
             )
-        from foldover.lm.inputs import open_data  # numpy and the tokenizers only when a run needs them
+        # numpy and the tokenizers only when a run needs them
+        from foldover.data import check_scorable
+        from foldover.lm.inputs import open_data
 
-        open_data(recipe, constants, progress=progress)
+        data = open_data(recipe, constants, progress=progress)
+        context = recipe.values.integer("model.context")
+        check_scorable(data, context=context, num_tokens=constants.integer("eval_tokens"))
 
     def preload(self) -> None:
         """Import what runs need, so that a warm worker has paid for torch before its first run's clock starts.
