@@ -7,28 +7,45 @@ import platform
 import resource
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import torch
 
 from foldover.core import Settings, TrainerError, Values
+from foldover.lm.ops.build import native_primitives
+from foldover.lm.processor import processor
 
 GEMM_REPEATS = 4
+# A format is taken only if it gains this much: far from 1 and from what it gains where it does, so that noise of
+# the probe does not decide (measured: bf16 1.9 times oneDNN's fp32, oneDNN's fp32 2.2 times the default).
+BF16_GAIN = 1.25
+FLOAT32_GAIN = 1.3
+FLOAT32_ERROR = 1e-5
+
+Precision = Literal["highest", "medium"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """A device and the number formats used on it.
 
-    muon_dtype: of Muon's products: bf16 on a GPU, as upstream; fp32 on a CPU, where bf16 is often emulated.
-    autocast: bf16 for the model's products on a GPU.
+    dtype: of activations; parameters are fp32 everywhere. muon_dtype: of Muon's products: bf16 on a GPU, as
+    upstream, and on a CPU that computes in bf16. autocast: bf16 for the model's products on a GPU.
+    precision: of fp32 products on a CPU, as torch calls it. kernels: `native` where loops in C serve, else `torch`;
+    note: why they do not.
     """
 
     device: torch.device
+    dtype: torch.dtype = torch.float32
     muon_dtype: torch.dtype
     autocast: bool
+    precision: Precision = "highest"
+    kernels: Literal["torch", "native"] = "torch"
+    note: str = ""
 
     def compute(self) -> AbstractContextManager[object]:
         """The context of forward passes."""
@@ -50,26 +67,32 @@ class Device:
 
     def gemm_flops_per_second(self) -> float:
         """Measured rate of matrix products in the number format of the model's."""
-        return gemm_flops_per_second(self.device, torch.bfloat16 if self.autocast else torch.float32)
+        return gemm_flops_per_second(self.device, torch.bfloat16 if self.autocast else self.dtype, self.precision)
 
     def record(self) -> Values:
         """What a run record says about it."""
         is_gpu = self.device.type == "cuda"
-        return Values(
+        record = Values(
             host=platform.node(),
             system=platform.system(),
-            device=torch.cuda.get_device_name(self.device) if is_gpu else _cpu_name(),
+            device=torch.cuda.get_device_name(self.device) if is_gpu else processor().name,
             device_kind=self.device.type,
             gemm_flops_per_second=self.gemm_flops_per_second(),
             threads=torch.get_num_threads(),
             isa=torch.backends.cpu.get_cpu_capability(),
-            compute="bfloat16 autocast" if self.autocast else "float32",
-            muon_dtype=str(self.muon_dtype).removeprefix("torch."),
+            compute="bfloat16 autocast" if self.autocast else _name(self.dtype),
+            muon_dtype=_name(self.muon_dtype),
+            float32_products=self.precision,
+            kernels=self.kernels,
         )
+        return record.with_(kernels_note=self.note) if self.note else record
 
 
-def open_device(settings: Settings) -> Device:
-    """The device that the settings name. Raises TrainerError if it is not there."""
+def open_device(settings: Settings, *, process: int = 0) -> Device:
+    """The device that the settings name. Raises TrainerError if it is not there.
+
+    process: number of this process among those that share a run on this machine; each takes the next GPU.
+    """
     torch.set_num_threads(settings.threads)
     name = settings.device
     if name == "auto":
@@ -80,13 +103,89 @@ def open_device(settings: Settings) -> Device:
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise TrainerError("no CUDA device is available", value=name, fix="Use --device cpu.")
+        device = torch.device("cuda", (device.index or 0) + process)
+        if device.index >= torch.cuda.device_count():
+            raise TrainerError(
+                f"there is no {device}: each process needs a GPU, and there are {torch.cuda.device_count()}",
+                fix="Use fewer processes.",
+            )
+        torch.cuda.set_device(device)
+        if settings.kernels == "native":
+            raise TrainerError("native kernels are for a CPU", value=settings.kernels, fix="Use auto or torch.")
         torch.cuda.reset_peak_memory_stats(device)
-        return Device(device=device, muon_dtype=torch.bfloat16, autocast=True)
-    return Device(device=device, muon_dtype=torch.float32, autocast=False)
+        is_bf16 = settings.compute != "fp32"
+        dtype = torch.bfloat16 if is_bf16 else torch.float32
+        return Device(device=device, muon_dtype=dtype, autocast=is_bf16)
+    return _open_cpu(device, settings)
+
+
+def _open_cpu(device: torch.device, settings: Settings) -> Device:
+    precision = float32_precision()
+    torch.set_float32_matmul_precision(precision)
+    is_bf16 = is_bf16_native() if settings.compute == "auto" else settings.compute == "bf16"
+    dtype = torch.bfloat16 if is_bf16 else torch.float32
+    native = None if settings.kernels == "torch" else native_primitives()
+    return Device(
+        device=device,
+        dtype=dtype,
+        muon_dtype=dtype,
+        autocast=False,
+        precision=precision,
+        kernels="native" if native and native.primitives else "torch",
+        note=native.note if native else "",
+    )
 
 
 @cache
-def gemm_flops_per_second(device: torch.device, dtype: torch.dtype) -> float:
+def is_bf16_native() -> bool:
+    """Whether this CPU multiplies bf16 by itself, and faster than fp32: the processor says it, a probe confirms it."""
+    if not processor().has_bf16:
+        return False
+    return _seconds(torch.bfloat16, "highest") * BF16_GAIN < _seconds(torch.float32, float32_precision())
+
+
+@cache
+def float32_precision() -> Precision:
+    """`medium` where that is faster on this CPU and as accurate as fp32, else `highest`.
+
+    torch sends `medium` to oneDNN, which on AMD is twice as fast as what it calls otherwise. Where a CPU has matrix
+    tiles the same word means bf16 inside: that is seen by its error, and refused.
+    """
+    x = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
+    exact = x.double() @ x.double()
+    with _precision("medium"):
+        error = float(((x @ x).double() - exact).norm() / exact.norm())
+    if error > FLOAT32_ERROR:
+        return "highest"
+    is_faster = _seconds(torch.float32, "medium") * FLOAT32_GAIN < _seconds(torch.float32, "highest")
+    return "medium" if is_faster else "highest"
+
+
+@cache
+def _seconds(dtype: torch.dtype, precision: Precision) -> float:
+    """Processor time of a product of a size that training has: the best of a few, which neighbours hardly disturb."""
+    a, b = torch.ones(2048, 256, dtype=dtype), torch.ones(256, 1024, dtype=dtype)
+    best = math.inf
+    with _precision(precision):
+        for _ in range(GEMM_REPEATS):
+            began = time.process_time()
+            torch.mm(a, b)
+            best = min(best, time.process_time() - began)
+    return best
+
+
+@contextmanager
+def _precision(precision: Precision) -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@cache
+def gemm_flops_per_second(device: torch.device, dtype: torch.dtype, precision: Precision = "highest") -> float:
     """FLOPs a second of matrix products of a size that training has: what MFU is measured against.
 
     The best of a few, once a process: some 50 ms on one core.
@@ -94,12 +193,13 @@ def gemm_flops_per_second(device: torch.device, dtype: torch.dtype) -> float:
     rows, inner, columns = (8192, 4096, 8192) if device.type == "cuda" else (2048, 256, 1024)
     a, b = (torch.ones(shape, dtype=dtype, device=device) for shape in ((rows, inner), (inner, columns)))
     best = math.inf
-    for _ in range(GEMM_REPEATS):
-        began = time.perf_counter()
-        torch.mm(a, b)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - began)
+    with _precision(precision) if device.type == "cpu" else nullcontext():
+        for _ in range(GEMM_REPEATS):
+            began = time.perf_counter()
+            torch.mm(a, b)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            best = min(best, time.perf_counter() - began)
     return 2.0 * rows * inner * columns / best
 
 
@@ -108,10 +208,5 @@ def page_faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -22,10 +22,11 @@ from foldover.lm.model.ends import (
     needed_traits,
 )
 from foldover.lm.model.gpt import Gpt, Parts, Plan, blended_lanes, mean_lane, mlp_lane, plain_close
-from foldover.lm.model.kernels import FullCausal, Grouped, WindowedCausal
+from foldover.lm.model.kernels import Grouped
+from foldover.lm.model.leaves import PLAIN, Leaves
 from foldover.lm.model.norm import rms_norm
 from foldover.lm.model.parameter import InitRules, RoleParameter, initialize
-from foldover.lm.model.position import NormThenRotate, Rotary, RotateThenNorm
+from foldover.lm.model.position import Rotary
 from foldover.lm.plan import BlockSpec, LayerSpec
 from foldover.lm.shape import Shape, shape_of
 from foldover.lm.token_traits import TokenTraits
@@ -34,16 +35,22 @@ SHARED_ROLES = ("matrix", "output_matrix")
 
 
 def build_model(
-    config: TrainConfig, *, seed: int, device: torch.device, traits: Callable[[], TokenTraits] | None = None
+    config: TrainConfig,
+    *,
+    seed: int,
+    device: torch.device,
+    traits: Callable[[], TokenTraits] | None = None,
+    leaves: Leaves = PLAIN,
 ) -> Gpt:
     """The initialised model of a recipe that `resolve` has checked, fp32, on the device.
 
-    traits: asked for only where a lever needs them. Raises TrainerError where one does and there are none.
+    traits: asked for only where a lever needs them; leaves: what the machine chooses (`ops.leaves_for`). Raises
+    TrainerError where traits are needed and there are none.
     """
     shape = shape_of(config)
     found = needed_traits(config, traits)
     with device:
-        model = _assemble(config, shape, found)
+        model = _assemble(config, shape, found, leaves)
     initialize(model, InitRules(width=shape.width, levers=config.init), seed=seed)  # on the CPU: equal on every device
     if config.init.cooccurrence_qk and found is not None:
         seen = model.token(torch.arange(shape.vocab_size, device=device))
@@ -52,13 +59,13 @@ def build_model(
     return model
 
 
-def _assemble(config: TrainConfig, shape: Shape, traits: TokenTraits | None) -> Gpt:
+def _assemble(config: TrainConfig, shape: Shape, traits: TokenTraits | None, leaves: Leaves) -> Gpt:
     table, up = build_table(config, shape)
-    blocks = [_block(config, shape, spec) for spec in shape.blocks]
+    blocks = [_block(config, shape, spec, leaves) for spec in shape.blocks]
     for spec, block in zip(shape.blocks, blocks, strict=True):
         if spec.source != spec.index:
             _share_matrices(block, blocks[spec.source])
-    held = _Held(config, shape)
+    held = _Held(config, shape, leaves)
     plans = []
     for phase in shape.phases:
         visits = tuple(held.visit(layer, blocks[layer.block]) for layer in phase.layers)
@@ -67,12 +74,13 @@ def _assemble(config: TrainConfig, shape: Shape, traits: TokenTraits | None) -> 
     parts = Parts(
         embedding=table,
         token=build_token(table, up),
-        inputs=build_inputs(config, shape, known),
+        inputs=build_inputs(config, shape, known, leaves),
         blocks=blocks,
         held=held.modules,
         close=held.close,
-        head=build_head(config, shape, table=table, up=up, traits=known),
-        terms=build_terms(config, shape, known),
+        norm=leaves.norm,
+        head=build_head(config, shape, table=table, up=up, traits=known, leaves=leaves),
+        terms=build_terms(config, shape, known, leaves),
     )
     movable = [p for module in (*blocks, *held.modules.values()) for p in module.parameters()]
     return Gpt(
@@ -81,7 +89,7 @@ def _assemble(config: TrainConfig, shape: Shape, traits: TokenTraits | None) -> 
     )
 
 
-def _block(config: TrainConfig, shape: Shape, spec: BlockSpec) -> res.Block:
+def _block(config: TrainConfig, shape: Shape, spec: BlockSpec, leaves: Leaves) -> res.Block:
     embedded: nn.Module | None = None
     if spec.has_value_embedding:
         embedded = values.ValueEmbedding(
@@ -89,28 +97,29 @@ def _block(config: TrainConfig, shape: Shape, spec: BlockSpec) -> res.Block:
             kv_heads=shape.kv_heads,
             head_dim=shape.head_dim,
             gate_channels=shape.value_gate_channels,
+            add_rows=leaves.add_rows,
         )
     attention = Attention(width=shape.width, num_heads=shape.num_heads, kv_heads=shape.kv_heads, values=embedded)
-    mlps = [_mlp(config, shape) for _ in range(spec.num_mlps)]
-    return res.Block(attention, mlps, dict(_block_parts(config, shape, spec)))
+    mlps = [_mlp(config, shape, leaves) for _ in range(spec.num_mlps)]
+    return res.Block(attention, mlps, dict(_block_parts(config, shape, spec, leaves)))
 
 
-def _mlp(config: TrainConfig, shape: Shape) -> nn.Module:
+def _mlp(config: TrainConfig, shape: Shape, leaves: Leaves) -> nn.Module:
     if config.mlp.activation == "swiglu":
         return mlp.SwiGlu(width=shape.width, hidden=shape.mlp_width)
     activations: dict[str, mlp.Activation] = {
-        "relu2": mlp.relu_squared,
+        "relu2": leaves.relu_squared,
         "leaky_relu2": mlp.leaky_relu_squared(config.mlp.leaky_slope),
         "relu": nn.functional.relu,
     }
     return mlp.Mlp(width=shape.width, hidden=shape.mlp_width, activation=activations[config.mlp.activation])
 
 
-def _block_parts(config: TrainConfig, shape: Shape, spec: BlockSpec) -> Iterator[tuple[str, nn.Module]]:
+def _block_parts(config: TrainConfig, shape: Shape, spec: BlockSpec, leaves: Leaves) -> Iterator[tuple[str, nn.Module]]:
     """Optional parts that a block owns, by the names under which `_Held.visit` finds them."""
     attention, residual, d = config.attention, config.residual, shape.width
     if residual.x0_mix == "scalar":
-        yield "mix", res.ScalarMix(residual.x0_mix_init)
+        yield "mix", res.ScalarMix(residual.x0_mix_init, leaves.mix)
     if residual.x0_mix == "channel":
         yield "mix", res.ChannelMix(width=d, x0_share=residual.x0_mix_init)
     if residual.branch_scales:
@@ -152,8 +161,8 @@ def _gains(config: TrainConfig) -> dict[str, float]:
 class _Held:
     """Parts that belong to positions rather than blocks; each is made once and shared by all visits that use it."""
 
-    def __init__(self, config: TrainConfig, shape: Shape) -> None:
-        self._config, self._shape = config, shape
+    def __init__(self, config: TrainConfig, shape: Shape, leaves: Leaves) -> None:
+        self._config, self._shape, self._leaves = config, shape, leaves
         self.modules: dict[str, nn.Module] = {}
         self._places: dict[float, nn.Module] = {}
         self.close: Callable[..., torch.Tensor] = plain_close
@@ -188,10 +197,10 @@ class _Held:
     def visit(self, layer: LayerSpec, block: res.Block) -> res.Visit:
         """One executed position."""
         rules = {"sequential": res.sequential, "parallel": res.parallel, "lanes": res.two_lanes}
-        part = dict(block.parts.items())
+        part, norm = dict(block.parts.items()), self._leaves.norm
         return res.Visit(
             rule=rules[layer.rule],
-            norm=rms_norm if layer.norm_scale == 1.0 else res.ScaledNorm(layer.norm_scale),
+            norm=norm if layer.norm_scale == 1.0 else res.ScaledNorm(layer.norm_scale, norm),
             mix=part.get("mix", res.without_x0),
             attention=block.attention,
             site=AttentionSite(
@@ -219,7 +228,8 @@ class _Held:
                 rotated=attention.rope_dims,
                 ntk_context=attention.ntk_context,
             )
-            form = RotateThenNorm if attention.qk_norm == "after_rotary" else NormThenRotate
+            is_after = attention.qk_norm == "after_rotary"
+            form = self._leaves.rotate_then_norm if is_after else self._leaves.norm_then_rotate
             self._places[base] = self.modules[f"place_{len(self._places)}"] = form(rotary)
         return self._places[base]
 
@@ -228,7 +238,7 @@ class _Held:
         name = f"kernel_{window}"
         if name not in self.modules:
             is_full = window >= shape.context - 1
-            kernel = FullCausal() if is_full else WindowedCausal(context=shape.context, window=window)
+            kernel = self._leaves.full() if is_full else self._leaves.windowed(shape.context, window)
             groups = shape.num_heads // shape.kv_heads
             self.modules[name] = Grouped(kernel, groups) if groups > 1 else kernel
         return self.modules[name]

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from foldover.lm.model.flow import Flow
+from foldover.lm.model.linear import linear
 from foldover.lm.model.outputs import OutputStage
 from foldover.lm.model.parameter import new_parameter, spread
 from foldover.lm.model.values import ValueStage
@@ -77,13 +77,13 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, flow: Flow, site: AttentionSite) -> Tensor:
         B, T, d = x.shape
         kv = (B, T, self.kv_heads, self.head_dim)
-        q = functional.linear(x, self.query).view(B, T, self.num_heads, self.head_dim).transpose(1, 2)  # (B, H, T, hd)
-        k = functional.linear(x, self.key).view(kv).transpose(1, 2)  # (B, G, T, hd)
-        v = functional.linear(x, self.value).view(kv)
+        q = linear(x, self.query).view(B, T, self.num_heads, self.head_dim).transpose(1, 2)  # (B, H, T, hd)
+        k = linear(x, self.key).view(kv).transpose(1, 2)  # (B, G, T, hd)
+        v = linear(x, self.value).view(kv)
         for value_stage in site.values:
             v = value_stage(v, x, flow)
         q, k = site.gain(site.place(q)), site.place(k)
         y = site.kernel(q, k, v.transpose(1, 2)).transpose(1, 2)  # (B, T, H, hd)
         for output_stage in site.outputs:
             y = output_stage(y, v, x)
-        return functional.linear(y.reshape(B, T, d), self.output)
+        return linear(y.reshape(B, T, d), self.output)

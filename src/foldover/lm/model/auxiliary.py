@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foldover.lm.model.hashing import Hash, xor_of
-from foldover.lm.model.head import softcap_cross_entropy
+from foldover.lm.model.leaves import Leaves
+from foldover.lm.model.linear import linear
 from foldover.lm.model.parameter import constant, fan_in, new_parameter
 from foldover.lm.streams import stream
 
@@ -25,18 +26,18 @@ class NextButOne(nn.Module):
     The heads are zero at first, so that the first step only teaches them and not the trunk.
     """
 
-    def __init__(self, *, num_heads: int, vocab_size: int, width: int, cap: float) -> None:
+    def __init__(self, *, num_heads: int, vocab_size: int, width: int, cap: float, leaves: Leaves) -> None:
         super().__init__()
         self.heads = nn.ParameterList(
             new_parameter("auxiliary", vocab_size, width, draw=constant(0.0)) for _ in range(num_heads)
         )
         self.cap = cap
+        self._leaves = leaves
 
     def forward(self, x: Tensor, ids: Tensor, targets: Tensor) -> Tensor:
         losses = []
         for k, head in enumerate(self.heads, start=1):
-            raw = functional.linear(x[:, :-k], head)
-            losses.append(softcap_cross_entropy(raw.flatten(0, 1), targets[:, k:].flatten(), self.cap))
+            losses.append(self._leaves.head_loss(x[:, :-k].flatten(0, 1), head, targets[:, k:].flatten(), self.cap))
         return torch.stack(losses).mean()
 
 
@@ -56,7 +57,7 @@ class CodePredictor(nn.Module):
     def forward(self, x: Tensor, ids: Tensor, targets: Tensor) -> Tensor:
         pairs = torch.cat((ids[:, :1], targets), dim=1)  # (B, T + 1): the tokens in a row
         code = self.codes[self.hash(pairs)[:, 1:]]  # (B, T, dim)
-        return functional.mse_loss(functional.linear(x, self.predictor).float(), code)
+        return functional.mse_loss(linear(x, self.predictor).float(), code)
 
 
 class WordBoundary(nn.Module):
@@ -70,7 +71,7 @@ class WordBoundary(nn.Module):
         self.register_buffer("word_starts", word_starts, persistent=False)
 
     def forward(self, x: Tensor, ids: Tensor, targets: Tensor) -> Tensor:
-        logit = functional.linear(x, self.predictor).squeeze(-1).float()
+        logit = linear(x, self.predictor).squeeze(-1).float()
         return functional.binary_cross_entropy_with_logits(logit, self.word_starts[targets].float())
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foldover.lm.model.head import SoftcapHead, counts_so_far
+from foldover.lm.model.linear import linear
 from foldover.lm.model.parameter import constant, new_parameter
 
 TINY = 1e-30
@@ -40,7 +41,7 @@ class AttentionSource(nn.Module):
 
     def forward(self, x: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         T = ids.shape[1]
-        q, k = functional.linear(x, self.query), functional.linear(x, self.key)  # (B, T, dim)
+        q, k = linear(x, self.query), linear(x, self.key)  # (B, T, dim)
         position = torch.arange(T, device=ids.device)
         is_source = position.unsqueeze(0) < position.unsqueeze(1)  # (T, T): s < t
         scores = (q @ k.transpose(1, 2)).float() * q.shape[-1] ** -0.5

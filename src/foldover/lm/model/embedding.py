@@ -5,11 +5,14 @@ Legend: B rows, T tokens, d width, e width of the table, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from foldover.lm.model.hashing import Hash
+from foldover.lm.model.linear import linear
 from foldover.lm.model.norm import rms_norm
 from foldover.lm.model.parameter import constant, new_parameter, orthogonal
 
@@ -37,14 +40,29 @@ class FactorizedTable(nn.Module):
         self.up = up
 
     def forward(self, ids: Tensor) -> Tensor:
-        return functional.linear(rms_norm(functional.embedding(ids, self.table)), self.up)
+        return linear(rms_norm(functional.embedding(ids, self.table)), self.up)
 
 
 class Norm(nn.Module):
     """The first norm."""
 
+    def __init__(self, norm: Callable[[Tensor], Tensor] = rms_norm) -> None:
+        super().__init__()
+        self.norm = norm
+
     def forward(self, x: Tensor, ids: Tensor) -> Tensor:
-        return rms_norm(x)
+        return self.norm(x)
+
+
+class Cast(nn.Module):
+    """The stream in the number format that the blocks compute in."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, x: Tensor, ids: Tensor) -> Tensor:
+        return x.to(self.dtype)
 
 
 class HashEmbedding(nn.Module):
@@ -67,7 +85,7 @@ class HashEmbedding(nn.Module):
 
     def forward(self, x: Tensor, ids: Tensor) -> Tensor:
         found = self.join([_mean([functional.embedding(h(ids), self.table) for h in group]) for group in self.hashes])
-        out = self.scale * functional.linear(found, self.projection)
+        out = self.scale * linear(found, self.projection)
         for factor in self.factors:
             out = factor(out, x, ids)
         return x + out.to(x.dtype)
@@ -113,7 +131,7 @@ class TokenType(nn.Module):
 
     def forward(self, x: Tensor, ids: Tensor) -> Tensor:
         found = functional.embedding(self.types[ids], self.table)
-        return x + (self.scale * functional.linear(found, self.projection)).to(x.dtype)
+        return x + (self.scale * linear(found, self.projection)).to(x.dtype)
 
 
 class ChannelSmear(nn.Module):

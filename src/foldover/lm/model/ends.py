@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from foldover.core import TrainerError
 from foldover.lm.levers import TrainConfig
 from foldover.lm.model import auxiliary, copy_head, embedding, hashing, head
+from foldover.lm.model.leaves import Leaves
 from foldover.lm.model.parameter import new_parameter
 from foldover.lm.shape import COPY_DIM, JEPA_DIM, NUM_TYPES, TYPE_DIM, Shape
 from foldover.lm.token_traits import TokenTraits, needs_traits
@@ -69,7 +70,7 @@ def build_token(table: nn.Parameter, up: nn.Parameter | None) -> nn.Module:
     return embedding.TokenTable(table) if up is None else embedding.FactorizedTable(table, up)
 
 
-def build_inputs(config: TrainConfig, shape: Shape, traits: Traits) -> list[nn.Module]:
+def build_inputs(config: TrainConfig, shape: Shape, traits: Traits, leaves: Leaves) -> list[nn.Module]:
     """The stages between the token table and the first block. A factorised table is normed before it is projected."""
     levers = config.embedding
     ahead: list[nn.Module] = []
@@ -83,8 +84,9 @@ def build_inputs(config: TrainConfig, shape: Shape, traits: Traits) -> list[nn.M
         ahead.append(embedding.GateSmear(channels=shape.gate_channels, bos_id=traits.bos_id))
     if levers.smear == "channel":
         behind.append(embedding.ChannelSmear(width=shape.width, share=levers.smear_share))
-    norm = [] if levers.factor_dim else [embedding.Norm()]
-    return [*ahead, *norm, *behind]
+    norm = [] if levers.factor_dim else [embedding.Norm(leaves.norm)]
+    cast = [] if leaves.dtype is torch.float32 else [embedding.Cast(leaves.dtype)]
+    return [*ahead, *norm, *behind, *cast]
 
 
 def _hash_embeddings(config: TrainConfig, shape: Shape, traits: Traits) -> Iterator[nn.Module]:
@@ -129,7 +131,13 @@ def _hash(config: TrainConfig, order: int, i: int, traits: Traits) -> hashing.Ha
 
 
 def build_head(
-    config: TrainConfig, shape: Shape, *, table: nn.Parameter, up: nn.Parameter | None, traits: Traits
+    config: TrainConfig,
+    shape: Shape,
+    *,
+    table: nn.Parameter,
+    up: nn.Parameter | None,
+    traits: Traits,
+    leaves: Leaves,
 ) -> nn.Module:
     """The head, with the token table as its weight where it is tied."""
     levers = config.head
@@ -148,7 +156,7 @@ def build_head(
         stages.append(head.UnigramBias(traits.log_frequency()))
     if levers.context_bias:
         stages.append(head.ContextBias(shape.vocab_size))
-    plain = head.SoftcapHead(weight, cap=config.model.softcap, down=down, stages=stages)
+    plain = head.SoftcapHead(weight, cap=config.model.softcap, down=down, stages=stages, leaves=leaves)
     if levers.copy == "none":
         return plain
     source: nn.Module = copy_head.FrequencySource(vocab_size=shape.vocab_size)
@@ -157,12 +165,16 @@ def build_head(
     return copy_head.CopyHead(plain, source, width=shape.width, bias=levers.copy_bias)
 
 
-def build_terms(config: TrainConfig, shape: Shape, traits: Traits) -> dict[str, nn.Module]:
+def build_terms(config: TrainConfig, shape: Shape, traits: Traits, leaves: Leaves) -> dict[str, nn.Module]:
     """Weighted losses beside the cross-entropy, by name."""
     levers, terms = config.head, dict[str, nn.Module]()
     if levers.mtp_heads:
         heads = auxiliary.NextButOne(
-            num_heads=levers.mtp_heads, vocab_size=shape.vocab_size, width=shape.width, cap=config.model.softcap
+            num_heads=levers.mtp_heads,
+            vocab_size=shape.vocab_size,
+            width=shape.width,
+            cap=config.model.softcap,
+            leaves=leaves,
         )
         terms["mtp"] = auxiliary.Term(heads, levers.mtp_weight)
     if levers.jepa_weight:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from foldover.lm.model.flow import Flow
 from foldover.lm.model.head import Head
-from foldover.lm.model.norm import rms_norm
 from foldover.lm.model.residual import Block, Visit
 
 CROSS_ENTROPY = "cross_entropy"
@@ -34,7 +33,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """Modules of a model, put together by `assemble`. held: those that visits use and that are not blocks."""
+    """Modules of a model, put together by `assemble`. held: those that visits use and that are not blocks.
+
+    norm: the last one, ahead of the head.
+    """
 
     embedding: nn.Parameter
     token: nn.Module
@@ -42,6 +44,7 @@ class Parts:
     blocks: Sequence[Block]
     held: dict[str, nn.Module]
     close: Callable[[Flow], Tensor]
+    norm: Callable[[Tensor], Tensor]
     head: nn.Module
     terms: dict[str, nn.Module]
 
@@ -59,6 +62,7 @@ class Gpt(nn.Module):
         self.head: Head = parts.head  # type: ignore[assignment]
         self.terms = nn.ModuleDict(parts.terms)
         self._close = parts.close
+        self._norm = parts.norm
         self._plans = tuple(plans)
         self._active = self._plans[-1]
 
@@ -77,6 +81,11 @@ class Gpt(nn.Module):
         return self._active is not before
 
     @property
+    def idle(self) -> tuple[nn.Parameter, ...]:
+        """Parameters that the training of now does not use."""
+        return self._active.idle
+
+    @property
     def is_looping(self) -> bool:
         """Whether training executes the last plan, where there are several."""
         return len(self._plans) > 1 and self._active is self._plans[-1]
@@ -89,7 +98,7 @@ class Gpt(nn.Module):
         flow = Flow(ids=ids, x=x, x0=x)
         for visit in (plan or self._plans[-1]).visits:
             visit.run(flow)
-        return rms_norm(self._close(flow))
+        return self._norm(self._close(flow))
 
     def forward(self, ids: Tensor) -> Tensor:
         """Logits (B, T, V), fp32, as evaluation sees them."""

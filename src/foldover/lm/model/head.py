@@ -5,16 +5,16 @@ Legend: B rows, T tokens, N = B T, d width, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from foldover.lm.model.leaves import PLAIN, Leaves
+from foldover.lm.model.linear import linear
 from foldover.lm.model.parameter import constant, new_parameter
-
-Leaf = Callable[[Tensor], Tensor]
 
 
 class LogitStage(Protocol):
@@ -37,22 +37,33 @@ class SoftcapHead(nn.Module):
     down: from the width of the stream to that of the table, with what comes ahead of it.
     """
 
-    def __init__(self, weight: nn.Parameter, *, cap: float, down: nn.Module, stages: Sequence[nn.Module] = ()) -> None:
+    def __init__(
+        self,
+        weight: nn.Parameter,
+        *,
+        cap: float,
+        down: nn.Module,
+        stages: Sequence[nn.Module] = (),
+        leaves: Leaves = PLAIN,
+    ) -> None:
         super().__init__()
         self.weight = weight
         self.cap = cap
         self.down = down
         self.stages = nn.ModuleList(stages)
+        self._leaves = leaves
 
     def forward(self, x: Tensor, ids: Tensor) -> Tensor:
         return self.cap * torch.tanh(self._raw(x, ids).float() / self.cap)
 
     def loss(self, x: Tensor, ids: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy in nats of targets (B, T); the same function of the logits as `forward`."""
-        return softcap_cross_entropy(self._raw(x, ids).flatten(0, 1), targets.flatten(), self.cap)
+        if not self.stages:
+            return self._leaves.head_loss(self.down(x).flatten(0, 1), self.weight, targets.flatten(), self.cap)
+        return self._leaves.capped_loss(self._raw(x, ids).flatten(0, 1), targets.flatten(), self.cap)
 
     def _raw(self, x: Tensor, ids: Tensor) -> Tensor:
-        raw = functional.linear(self.down(x), self.weight)
+        raw = linear(self.down(x), self.weight)
         for stage in self.stages:
             raw = stage(raw, ids)
         return raw
@@ -74,7 +85,7 @@ class Down(nn.Module):
         self.is_transposed = is_transposed
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.weight.T if self.is_transposed else self.weight)
+        return linear(x, self.weight.T if self.is_transposed else self.weight)
 
 
 class LowRank(nn.Module):
@@ -86,7 +97,7 @@ class LowRank(nn.Module):
         self.outer = new_parameter("output_matrix", width, rank)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + functional.linear(functional.linear(x, self.inner), self.outer)
+        return x + linear(linear(x, self.inner), self.outer)
 
 
 class OutputBias(nn.Module):
@@ -129,38 +140,3 @@ class ContextBias(nn.Module):
 def counts_so_far(ids: Tensor, vocab_size: int) -> Tensor:
     """(B, T) -> (B, T, V) fp32: how often each token came up to and with position t."""
     return functional.one_hot(ids, vocab_size).float().cumsum(dim=1)
-
-
-def softcap_cross_entropy(raw: Tensor, targets: Tensor, cap: float) -> Tensor:
-    """Mean cross-entropy in nats of cap tanh(raw / cap), raw (N, V), targets (N,)."""
-    mean: Tensor = _SoftcapCrossEntropy.apply(raw, targets, cap)  # type: ignore[no-untyped-call]
-    return mean
-
-
-class _SoftcapCrossEntropy(torch.autograd.Function):
-    """Softcap and cross-entropy with the gradient made on the way, so that no logits are kept.
-
-    The cap bounds the exponent, so that no pass for the maximum is needed (a cap above 80 takes one).
-    """
-
-    @staticmethod
-    def forward(ctx: Any, raw: Tensor, targets: Tensor, cap: float) -> Tensor:
-        t = torch.tanh(raw.float() / cap)  # (N, V)
-        index = targets.unsqueeze(1)
-        capped = t * cap
-        picked = capped.gather(1, index).squeeze(1)
-        shift = capped.amax(dim=1, keepdim=True) if cap > 80.0 else capped.new_zeros(())
-        gradient = capped.sub_(shift).exp_()
-        total = gradient.sum(dim=1, keepdim=True)
-        loss = (total.log() + shift).squeeze(1).sub_(picked).mean()
-        gradient.div_(total)
-        gradient.scatter_add_(1, index, gradient.new_full((1, 1), -1.0).expand_as(index))
-        # d capped / d raw = 1 - t^2
-        gradient.mul_(t.square_().neg_().add_(1.0)).div_(raw.shape[0])
-        ctx.save_for_backward(gradient.to(raw.dtype))
-        return loss
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * upstream[0], None, None

@@ -10,14 +10,10 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional
 
+from foldover.lm.model.linear import linear
 from foldover.lm.model.parameter import new_parameter
 
 Activation = Callable[[Tensor], Tensor]
-
-
-def relu_squared(z: Tensor) -> Tensor:
-    """relu(z)^2."""
-    return functional.relu(z).square()
 
 
 def leaky_relu_squared(slope: float) -> Activation:
@@ -28,14 +24,14 @@ def leaky_relu_squared(slope: float) -> Activation:
 class Mlp(nn.Module):
     """output activation(input x)."""
 
-    def __init__(self, *, width: int, hidden: int, activation: Activation = relu_squared) -> None:
+    def __init__(self, *, width: int, hidden: int, activation: Activation) -> None:
         super().__init__()
         self.input = new_parameter("matrix", hidden, width)
         self.output = new_parameter("output_matrix", width, hidden)
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(self.activation(functional.linear(x, self.input)), self.output)
+        return linear(self.activation(linear(x, self.input)), self.output)
 
 
 class SwiGlu(nn.Module):
@@ -48,5 +44,5 @@ class SwiGlu(nn.Module):
         self.output = new_parameter("output_matrix", width, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = functional.silu(functional.linear(x, self.gate)) * functional.linear(x, self.input)
-        return functional.linear(hidden, self.output)
+        hidden = functional.silu(linear(x, self.gate)) * linear(x, self.input)
+        return linear(hidden, self.output)

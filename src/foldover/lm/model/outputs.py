@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from foldover.lm.model.linear import linear
 from foldover.lm.model.parameter import constant, new_parameter, normal
 
 NORM_FLOOR = 1e-12
@@ -44,7 +45,7 @@ class LearnedExclusive(nn.Module):
         self.amount = new_parameter("control", 1, draw=constant(0.0))
 
     def forward(self, y: Tensor, v: Tensor, x: Tensor) -> Tensor:
-        return y - torch.tanh(self.amount) * along_own_value(y, v)
+        return y - torch.tanh(self.amount).to(y.dtype) * along_own_value(y, v)
 
 
 class DoubledGate(nn.Module):
@@ -55,7 +56,7 @@ class DoubledGate(nn.Module):
         self.gate = new_parameter("gate", num_heads, channels)
 
     def forward(self, y: Tensor, v: Tensor, x: Tensor) -> Tensor:
-        gate = 2 * torch.sigmoid(functional.linear(x[..., : self.gate.shape[1]], self.gate))
+        gate = 2 * torch.sigmoid(linear(x[..., : self.gate.shape[1]], self.gate))
         return y * gate.unsqueeze(-1).to(y.dtype)
 
 
@@ -67,7 +68,7 @@ class DenseGate(nn.Module):
         self.gate = new_parameter("gate", num_heads, width, draw=normal(DENSE_GATE_STD))
 
     def forward(self, y: Tensor, v: Tensor, x: Tensor) -> Tensor:
-        return y * torch.sigmoid(functional.linear(x, self.gate)).unsqueeze(-1).to(y.dtype)
+        return y * torch.sigmoid(linear(x, self.gate)).unsqueeze(-1).to(y.dtype)
 
 
 class SparseGate(nn.Module):
@@ -79,5 +80,5 @@ class SparseGate(nn.Module):
         self.scale = scale
 
     def forward(self, y: Tensor, v: Tensor, x: Tensor) -> Tensor:
-        gate = torch.sigmoid(self.scale * functional.linear(x[..., : self.gate.shape[1]], self.gate))
+        gate = torch.sigmoid(self.scale * linear(x[..., : self.gate.shape[1]], self.gate))
         return y * gate.unsqueeze(-1).to(y.dtype)

@@ -36,17 +36,19 @@ class Rotary(nn.Module):
         self.register_buffer("sin", sin, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        length = x.shape[-2]
-        cos, sin = self.cos[:length], self.sin[:length]
-        if length > self.cos.shape[0]:  # evaluation on rows longer than those of training
-            cos, sin = self._tables(length, x.device)
-        cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+        cos, sin = (table.to(x.dtype) for table in self.tables(x.shape[-2], x.device))
         r = self.rotated
         a, b = x[..., :r].chunk(2, dim=-1)
         parts = [a * cos + b * sin, b * cos - a * sin]
         if r < x.shape[-1]:
             parts.append(x[..., r:])
         return torch.cat(parts, dim=-1)
+
+    def tables(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Cosines and sines (T, r / 2) of rows of that length, fp32."""
+        if length > self.cos.shape[0]:  # evaluation on rows longer than those of training
+            return self._tables(length, device)
+        return self.cos[:length], self.sin[:length]
 
     def _tables(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
         r = self.rotated

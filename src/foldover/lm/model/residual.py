@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from foldover.lm.model.attention import Attention, AttentionSite
 from foldover.lm.model.flow import Flow
+from foldover.lm.model.leaves import PLAIN
 from foldover.lm.model.norm import rms_norm
 from foldover.lm.model.parameter import constant, new_parameter
 
@@ -136,24 +137,26 @@ def without_x0(x: Tensor, x0: Tensor) -> Tensor:
 class ScaledNorm(nn.Module):
     """norm(x) times a fixed factor (LN scale; parameter-golf record of 2026-03-21)."""
 
-    def __init__(self, factor: float) -> None:
+    def __init__(self, factor: float, norm: Leaf = rms_norm) -> None:
         super().__init__()
         self.factor = factor
+        self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x) * self.factor
+        return self.norm(x) * self.factor
 
 
 class ScalarMix(nn.Module):
     """r x + z x0 with two scalars (karpathy/autoresearch)."""
 
-    def __init__(self, x0_share: float) -> None:
+    def __init__(self, x0_share: float, form: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = PLAIN.mix) -> None:
         super().__init__()
+        self.form = form
         self.residual_scale = new_parameter("residual_scale", 1)
         self.x0_scale = new_parameter("x0_scale", 1, draw=constant(x0_share))
 
     def forward(self, x: Tensor, x0: Tensor) -> Tensor:
-        return self.residual_scale.to(x.dtype) * x + self.x0_scale.to(x.dtype) * x0
+        return self.form(x, x0, self.residual_scale, self.x0_scale)
 
 
 class ChannelMix(nn.Module):

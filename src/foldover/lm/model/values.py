@@ -6,6 +6,7 @@ Legend: B rows, T tokens, d width, G key/value heads, hd head width.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -13,11 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foldover.lm.model.flow import Flow
+from foldover.lm.model.leaves import PLAIN
+from foldover.lm.model.linear import linear
 from foldover.lm.model.norm import rms_norm
 from foldover.lm.model.parameter import constant, new_parameter, normal, orthogonal
 
 SHARED_TABLE_STD = 0.01
 SHARED_SCALE = 0.1
+
+AddRows = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 class ValueStage(Protocol):
@@ -29,15 +34,17 @@ class ValueStage(Protocol):
 class ValueEmbedding(nn.Module):
     """v + gate * table[ids], one gate a head: 2 sigmoid(W x[:channels]); W = 0 makes the gate exactly 1."""
 
-    def __init__(self, *, vocab_size: int, kv_heads: int, head_dim: int, gate_channels: int) -> None:
+    def __init__(
+        self, *, vocab_size: int, kv_heads: int, head_dim: int, gate_channels: int, add_rows: AddRows = PLAIN.add_rows
+    ) -> None:
         super().__init__()
+        self.add_rows = add_rows
         self.table = new_parameter("value_embedding", vocab_size, kv_heads * head_dim)
         self.gate = new_parameter("gate", kv_heads, gate_channels)
 
     def forward(self, v: Tensor, x: Tensor, flow: Flow) -> Tensor:
-        embedded = functional.embedding(flow.ids, self.table).view_as(v)  # (B, T, G, hd)
-        gate = 2 * torch.sigmoid(functional.linear(x[..., : self.gate.shape[1]], self.gate))  # (B, T, G)
-        return v + gate.unsqueeze(-1) * embedded
+        gate = linear(x[..., : self.gate.shape[1]], self.gate)  # (B, T, G)
+        return self.add_rows(v, self.table, flow.ids, gate)
 
 
 class SharedTable(nn.Module):
@@ -50,7 +57,7 @@ class SharedTable(nn.Module):
         self.scale = new_parameter("control", 1, draw=constant(SHARED_SCALE))
 
     def forward(self, ids: Tensor) -> Tensor:
-        out: Tensor = self.scale * functional.linear(functional.embedding(ids, self.table), self.projection)
+        out: Tensor = self.scale * linear(functional.embedding(ids, self.table), self.projection)
         return out
 
 
@@ -64,7 +71,7 @@ class SharedValueEmbedding(nn.Module):
 
     def forward(self, v: Tensor, x: Tensor, flow: Flow) -> Tensor:
         found: Tensor = self.shared(flow.ids)
-        return v + self.share * found.view_as(v)
+        return v + (self.share * found.view_as(v)).to(v.dtype)
 
 
 class FirstStreamValue(nn.Module):
@@ -76,7 +83,7 @@ class FirstStreamValue(nn.Module):
         self.share = new_parameter("control", 1, draw=constant(share))
 
     def forward(self, v: Tensor, x: Tensor, flow: Flow) -> Tensor:
-        return v + self.share * functional.linear(rms_norm(flow.x0), self.matrix).view_as(v)
+        return v + self.share.to(v.dtype) * linear(rms_norm(flow.x0), self.matrix).view_as(v)
 
 
 def remember_first(v: Tensor, x: Tensor, flow: Flow) -> Tensor:
@@ -100,7 +107,7 @@ class SigmoidResidual(nn.Module):
 
     def forward(self, v: Tensor, x: Tensor, flow: Flow) -> Tensor:
         assert flow.first_value is not None, "no block came before"
-        return v + torch.sigmoid(self.alpha) * (flow.first_value - v)
+        return v + torch.sigmoid(self.alpha).to(v.dtype) * (flow.first_value - v)
 
 
 class FactorResidual(nn.Module):
@@ -113,7 +120,7 @@ class FactorResidual(nn.Module):
 
     def forward(self, v: Tensor, x: Tensor, flow: Flow) -> Tensor:
         assert flow.first_value is not None, "no block came before"
-        return self.own * v + self.first * flow.first_value
+        return self.own.to(v.dtype) * v + self.first.to(v.dtype) * flow.first_value
 
 
 class CascadeResidual(nn.Module):
@@ -125,4 +132,4 @@ class CascadeResidual(nn.Module):
 
     def forward(self, v: Tensor, x: Tensor, flow: Flow) -> Tensor:
         assert flow.last_value is not None, "no block came before"
-        return v + self.alpha * (flow.last_value - v)
+        return v + self.alpha.to(v.dtype) * (flow.last_value - v)
