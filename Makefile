@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 BASE := .venv-base
 
-.PHONY: help demo test test-base check docs bench calibrate format clean
+.PHONY: help demo test test-base check docs bench race calibrate format clean
 
 help:
 	@echo "make demo       train the demonstration study and write demo/report.html"
@@ -17,6 +17,7 @@ help:
 	@echo "make check      lint, format, types, layers, docs"
 	@echo "make docs       rewrite the pages that are made from the program"
 	@echo "make bench      benchmarks, each beside a peer"
+	@echo "make race       strategies at equal cost on the simulator, 500 times"
 	@echo "make calibrate  coverage and error rates of the statistics, by simulation"
 	@echo "make format     rewrite the sources in the project's format"
 
@@ -42,6 +43,9 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+race: $(STAMP)
+	$(BIN)/foldover race --repetitions 500 --jobs 2
 
 calibrate: $(STAMP)
 	$(BIN)/python benchmarks/calibrate.py

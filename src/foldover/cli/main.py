@@ -18,6 +18,7 @@ from foldover.cli.analyse import analyse
 from foldover.cli.data import data
 from foldover.cli.design import design
 from foldover.cli.levers import levers
+from foldover.cli.race import race
 from foldover.cli.study import check, collect, decide, execute, plan, report, run, status, verify
 from foldover.cli.train import train
 from foldover.core import FoldoverError
@@ -50,6 +51,7 @@ for command in (
     levers,
     data,
     design,
+    race,
 ):
     app.add_command(command)
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from foldover.lab.outline import OutlineCondition as OutlineCondition
     from foldover.lab.outline import OutlineStage as OutlineStage
     from foldover.lab.outline import outline as outline
+    from foldover.lab.racing import RaceReport as RaceReport
+    from foldover.lab.racing import RaceRequest as RaceRequest
+    from foldover.lab.racing import race as race
     from foldover.lab.session import Session as Session
     from foldover.lab.session import check as check
     from foldover.lab.session import create as create
@@ -63,6 +66,7 @@ _HOMES: Mapping[str, str] = {
     "design_making": "DesignOptions constraint_texts count_factors make_design",
     "factor_files": "read_factors",
     "outline": "Outline OutlineCondition OutlineStage outline",
+    "racing": "RaceReport RaceRequest race",
     "session": "Session check create open_session",
     "staging": "cost_of plan_stage",
     "table_analysis": "analyse_table",

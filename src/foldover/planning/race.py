@@ -10,6 +10,8 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from foldover.core import AnalysisError
 from foldover.planning.strategies import Moves, Result, Space, Trial, incumbent, spend
@@ -19,17 +21,24 @@ from foldover.stats import importance_of_log
 FANOVA_TREES = 32
 
 
+class Value(Protocol):
+    """The response of a trial."""
+
+    def __call__(self, trial: Trial, repetition: int) -> float | None:
+        """In this repetition; None for a failure."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """What is raced on.
 
-    value: the response of a trial in a repetition, None for a failure; truth: the mean of a point at the target;
+    value: the response of (trial, repetition), None for a failure; truth: the mean of a point at the target;
     is_good: whether a point lies in the region that should be found.
     """
 
     space: Space
     target: float
-    value: Callable[[Trial, int], float | None]
+    value: Value
     truth: Callable[[tuple[float, ...]], float]
     is_good: Callable[[tuple[float, ...]], bool]
 
@@ -84,7 +93,7 @@ def run_course(
     problem: Problem, moves: Moves, *, repetition: int, total: float, checkpoints: Sequence[float]
 ) -> Course:
     """One repetition of one strategy."""
-    spent = spend(moves, lambda trial: problem.value(trial, repetition), total=total)
+    spent = spend(moves, partial(problem.value, repetition=repetition), total=total)
     floor = problem.truth(problem.best())
     regrets = []
     for cost in checkpoints:
@@ -136,9 +145,11 @@ def standing(name: str, courses: Sequence[Course], checkpoints: Sequence[float])
     )
 
 
-def named_by_screen(space: Space, results: Sequence[Result], *, q: float, method: str = "auto") -> frozenset[str]:
-    """The factors whose effects a screen retains."""
-    return frozenset(retained(screen_effects(space, results, q=q, method=method), q=q))
+def named_by_screen(
+    space: Space, results: Sequence[Result], *, q: float, smallest: float = 0.0, method: str = "auto"
+) -> frozenset[str]:
+    """The factors whose effects a screen retains: within the family's rate and large enough to matter."""
+    return frozenset(retained(screen_effects(space, results, q=q, method=method), q=q, smallest=smallest))
 
 
 def importance_of(space: Space, results: Sequence[Result], *, adaptive: bool, seed: int = 0) -> Mapping[str, float]:

@@ -88,13 +88,13 @@ def screen_effects(space: Space, results: Sequence[Result], *, q: float, method:
         return ()
 
 
-def retained(effects: Sequence[Effect], *, q: float) -> Mapping[str, float]:
-    """Factor to its better coded level, of the effects that their family keeps at q."""
-    return {effect.term: -1.0 if effect.estimate > 0 else 1.0 for effect in effects if _is_kept(effect, q)}
-
-
-def _is_kept(effect: Effect, q: float) -> bool:
-    return effect.q is not None and effect.q <= q
+def retained(effects: Sequence[Effect], *, q: float, smallest: float = 0.0) -> Mapping[str, float]:
+    """Factor to its better coded level, of the effects that their family keeps at q and that are large enough."""
+    return {
+        effect.term: -1.0 if effect.estimate > 0 else 1.0
+        for effect in effects
+        if effect.q is not None and effect.q <= q and abs(effect.estimate) >= smallest
+    }
 
 
 def _candidates(space: Space, effects: Sequence[Effect], q: float) -> list[Levels]:
