@@ -101,7 +101,7 @@ def test_a_cap_on_the_artifact_is_positive():
         Budget(limit=Limit.parse("1s"), artifact_bytes=0)
 
 
-@pytest.mark.parametrize(("name", "value"), [("jobs", 0), ("threads", 0)])
+@pytest.mark.parametrize(("name", "value"), [("jobs", 0), ("processes", 0), ("threads", 0)])
 def test_machine_settings_begin_at_one(name, value):
     with pytest.raises(BudgetError, match=f"{name} must be at least 1"):
         Settings(**{name: value})

@@ -27,6 +27,7 @@ from foldover.lm.levers_compression import Compression
 from foldover.lm.levers_optimizer import Optimizer
 from foldover.lm.meta import FirstOrderMeta, build_meta, split_rows
 from foldover.lm.model import Gpt, build_model
+from foldover.lm.parallel import Alone
 from foldover.lm.schedule import Rates
 
 CPU = torch.device("cpu")
@@ -260,7 +261,9 @@ def rows_of(count: int) -> torch.Tensor:
 def test_with_no_inner_step_on_the_same_rows_the_gradient_is_repeated_with_its_weight() -> None:
     model, rows = model_of(), rows_of(4)
     matrices = with_matrices(model)
-    meta = FirstOrderMeta(Optimizer(meta_ttt=0.5, meta_ttt_every=1, meta_ttt_lr=0.0, meta_ttt_rows="same"), matrices)
+    meta = FirstOrderMeta(
+        Optimizer(meta_ttt=0.5, meta_ttt_every=1, meta_ttt_lr=0.0, meta_ttt_rows="same"), matrices, Alone()
+    )
     assert meta.add_gradients([rows], loss_of(model), step=0)
     plain = torch.autograd.grad(model.loss(rows[:, :-1], rows[:, 1:]), matrices)
     for p, gradient in zip(matrices, plain, strict=True):
@@ -271,7 +274,7 @@ def test_the_outer_gradient_is_taken_where_the_inner_step_led_and_weights_are_ba
     model, twin, rows = model_of(), model_of(), rows_of(4)
     matrices, others = with_matrices(model), with_matrices(twin)
     before = [p.detach().clone() for p in matrices]
-    FirstOrderMeta(Optimizer(meta_ttt=1.0, meta_ttt_every=1, meta_ttt_lr=0.1), matrices).add_gradients(
+    FirstOrderMeta(Optimizer(meta_ttt=1.0, meta_ttt_every=1, meta_ttt_lr=0.1), matrices, Alone()).add_gradients(
         [rows], loss_of(model), step=0
     )
     assert all(torch.equal(p, b) for p, b in zip(matrices, before, strict=True))
@@ -296,6 +299,6 @@ def test_halves_of_the_rows_do_not_depend_on_micro_batches() -> None:
 def test_the_meta_gradient_comes_every_few_steps_and_never_without_weight() -> None:
     model = model_of()
     matrices, rows = with_matrices(model), rows_of(2)
-    meta = build_meta(Optimizer(meta_ttt=0.5, meta_ttt_every=3), matrices)
+    meta = build_meta(Optimizer(meta_ttt=0.5, meta_ttt_every=3), matrices, Alone())
     assert [meta.add_gradients([rows], loss_of(model), step=s) for s in range(6)] == [False, False, True] * 2
-    assert not build_meta(Optimizer(), matrices).add_gradients([rows], loss_of(model), step=3)
+    assert not build_meta(Optimizer(), matrices, Alone()).add_gradients([rows], loss_of(model), step=3)

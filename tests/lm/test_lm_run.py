@@ -13,7 +13,7 @@ from foldover.lm.device import open_device
 from foldover.lm.feed import Feed, micro_batches
 from foldover.lm.levers import CONSTANTS, LEVERS, MICRO, TrainConfig
 from foldover.lm.model import build_model
-from foldover.lm.run import evaluate
+from foldover.lm.after_training import evaluate
 from foldover.lm.trainer import LMTrainer
 from foldover.rundir import EndedRun, RunRoot, read_ended
 

@@ -6,17 +6,21 @@ import errno
 
 import torch
 
-OUT_OF_MEMORY, DISK_FULL, DEVICE_LOST = "out_of_memory", "disk_full", "device_lost"
+from foldover.lm.parallel import RankDiedError
+
+OUT_OF_MEMORY, DISK_FULL, DEVICE_LOST, RANK_DIED = "out_of_memory", "disk_full", "device_lost", "rank_died"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LOST = ("cuda error", "device-side assert", "nccl error", "cublas_status", "no longer available")
 
 
 def failure_kind(error: BaseException) -> str | None:
-    """`out_of_memory`, `disk_full`, `device_lost`, or None for what is nobody's fault but the program's.
+    """`out_of_memory`, `disk_full`, `device_lost`, `rank_died`, or None for what is nobody's fault but the program's.
 
     torch has no class of its own for a CPU allocation that failed: its text has to do.
     """
+    if isinstance(error, RankDiedError):
+        return RANK_DIED
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return OUT_OF_MEMORY
     if isinstance(error, OSError):

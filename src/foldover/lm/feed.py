@@ -13,7 +13,7 @@ from torch import Tensor
 class Feed:
     """Rows (T+1,) of a stream, taken a step at a time. The order of rows depends on no batch size.
 
-    rows: an endless stream; tokens_at_once: bound on a micro-batch, so on memory.
+    rows: an endless stream; tokens_at_once: bound on a micro-batch, so on memory; that of all processes together.
     """
 
     def __init__(self, rows: Iterator[NDArray[np.uint16]], *, tokens_at_once: int, device: torch.device) -> None:
@@ -31,6 +31,8 @@ class Feed:
         self.taken += num_rows
         if row_length < rows.shape[1] - 1:
             rows = rows.unfold(1, row_length + 1, row_length).reshape(-1, row_length + 1)
+        if self._device.type == "cuda":
+            rows = rows.pin_memory()  # else the copy would wait for the device
         rows = rows.to(self._device, non_blocking=True)
         return micro_batches(rows, rows_at_once=max(1, self._tokens_at_once // row_length))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -15,10 +16,11 @@ from foldover.lm.clock import BudgetClock
 from foldover.lm.device import Device, page_faults
 from foldover.lm.feed import Feed, sizes
 from foldover.lm.levers import TrainConfig
+from foldover.lm.loss import Share
 from foldover.lm.optim import clip_gradients
+from foldover.lm.parallel import Recorder, share_of, tokens_of_ranks
 from foldover.lm.parts import Parts, copied, restore
 from foldover.lm.schedule import Moment, Rates, first_frozen_block, rates_at, row_length, rows_of_step
-from foldover.rundir import RunFolder
 
 LOSS_LIMIT = 100.0  # nats; upstream calls a run failed above it
 CURVE_STEPS = 20  # of the first steps every one is a point of the curve
@@ -30,8 +32,9 @@ STEADY_STEPS = 3  # page faults are counted from here on
 class Progress:
     """What the loop remembers from step to step besides the parts and the clock.
 
-    last_loss: plain cross-entropy of the last micro-batch, nats; last_point: progress at the last point of the curve;
-    seconds: time split of all steps; fired: events that happened; steady_faults: page faults since step 3.
+    last_loss: plain cross-entropy of the last step, nats; last_point: progress at the last point of the curve;
+    seconds: time split of all steps; fired: events that happened; steady_faults: page faults since step 3;
+    rank_tokens: trained on by each process.
     """
 
     last_loss: float = math.nan
@@ -43,6 +46,7 @@ class Progress:
     )
     steady_faults: int = 0
     steady_steps: int = 0
+    rank_tokens: list[int] = field(default_factory=list)
 
 
 def train(
@@ -51,7 +55,7 @@ def train(
     clock: BudgetClock,
     config: TrainConfig,
     device: Device,
-    folder: RunFolder,
+    folder: Recorder,
     progress: Progress,
     *,
     save: Callable[[], None] = lambda: None,
@@ -83,10 +87,11 @@ def train(
         for event in parts.forward_weights.acting(rates):
             events.fire(event)
         with parts.forward_weights.in_training(step=moment.step, rates=rates):
-            losses = step_gradients(parts, micro, moment.progress, device, progress.seconds)
+            mean = step_gradients(parts, micro, moment.progress, device, progress.seconds)
+            _count_tokens(progress, micro, parts.ranks.size)
             if parts.model.is_looping:
                 events.fire("loops_started")
-            loss = float(losses[-1])  # waits for the device; upstream too looks at the last micro-batch
+            loss = float(mean)  # waits for the device
             if not math.isfinite(loss) or loss > LOSS_LIMIT:
                 progress.last_loss, progress.is_diverged = loss, True
                 folder.add_event("diverged", step=clock.steps, progress=moment.progress)
@@ -98,10 +103,8 @@ def train(
         differentiated = time.perf_counter()
         if parts.penalty.add_gradients(step=moment.step) is not None:
             events.fire("compression_penalty")
-        if config.optimizer.clip_norm and float(clip_gradients(parts.optimizer, config.optimizer.clip_norm)) > (
-            config.optimizer.clip_norm
-        ):
-            events.fire("gradient_clipped")
+        if config.optimizer.clip_norm:
+            _clip(parts, config.optimizer.clip_norm, events)
         parts.optimizer.step(
             lr_multiplier=rates.lr_multiplier,
             momentum=rates.momentum,
@@ -119,8 +122,7 @@ def train(
             progress.steady_steps += 1
 
         clock.end_step(tokens=sizes(micro))
-        mean_loss = float(torch.stack([x.double() for x in losses]).mean()) if len(losses) > 1 else loss
-        if parts.plateau.observe(mean_loss, step=moment.step, progress=clock.progress):
+        if parts.plateau.observe(loss, step=moment.step, progress=clock.progress):
             events.fire("plateau_found")
         if moment.step < CURVE_STEPS or clock.progress - progress.last_point >= CURVE_PROGRESS or clock.is_over:
             progress.last_point = clock.progress
@@ -137,36 +139,62 @@ def train(
 
 def step_gradients(
     parts: Parts, micro: Sequence[Tensor], progress: float, device: Device, seconds: dict[str, float]
-) -> list[Tensor]:
-    """Gradients of a step's objective, into `grad`; gives the plain losses of its micro-batches.
+) -> Tensor:
+    """Gradients of a step's objective, into `grad`; gives the mean of the plain losses, over all processes.
 
-    seconds: `forward` and `backward` are added to it. A GPU works behind the host, which first waits in
-    `backward`: there their sum counts.
+    seconds: `forward` and `backward` are added to it; the latter includes what is left to wait for of the sums over
+    processes. A GPU works behind the host, which first waits when it reads the loss: not in here.
     """
-    plain = []
+    num_rows = sum(len(rows) for rows in micro)
+    mean = torch.zeros((), device=device.device)
     parts.model.set_progress(progress)
-    for rows, share in zip(micro, parts.objective.shares(micro, progress=progress), strict=True):
-        began = time.perf_counter()
-        with device.compute():
-            losses = parts.objective.losses(parts.model, rows, share)
-        passed = time.perf_counter()
-        torch.autograd.backward(losses.objective)
-        plain.append(losses.plain)
+    for i, (part, share) in enumerate(_own_parts(parts, micro, progress)):
+        is_last = i == len(micro) - 1
+        began = passed = time.perf_counter()
+        with parts.gradient_sum.last_pass(parts.model.idle) if is_last else nullcontext():
+            if len(part):
+                with device.compute():
+                    losses = parts.objective.losses(parts.model, part, share)
+                passed = time.perf_counter()
+                torch.autograd.backward(losses.objective)
+                mean += losses.plain * (len(part) / num_rows)
         seconds["forward"] += passed - began
         seconds["backward"] += time.perf_counter() - passed
-    return plain
+    parts.ranks.add([mean])
+    return mean
 
 
 def objective_of(parts: Parts, progress: float, device: Device) -> Callable[[Sequence[Tensor]], Iterator[Tensor]]:
-    """Micro-batches to what they add to the objective, one after the other."""
+    """Micro-batches to what this process's rows of them add to the objective, one after the other."""
 
     def losses(micro: Sequence[Tensor]) -> Iterator[Tensor]:
-        for rows, share in zip(micro, parts.objective.shares(micro, progress=progress), strict=True):
-            with device.compute():
-                found = parts.objective.losses(parts.model, rows, share).objective
-            yield found
+        for part, share in _own_parts(parts, micro, progress):
+            if len(part):
+                with device.compute():
+                    found = parts.objective.losses(parts.model, part, share).objective
+                yield found
 
     return losses
+
+
+def _own_parts(parts: Parts, micro: Sequence[Tensor], progress: float) -> Iterator[tuple[Tensor, Share]]:
+    """Of each micro-batch the rows of this process, and what they count in the step."""
+    for rows, share in zip(micro, parts.objective.shares(micro, progress=progress), strict=True):
+        own = share_of(len(rows), rank=parts.ranks.rank, size=parts.ranks.size)
+        yield rows[own], share.part(own, of=len(rows))
+
+
+def _clip(parts: Parts, limit: float, events: _Events) -> None:
+    norm = clip_gradients(parts.optimizer, limit)
+    # Looked at until it has happened once: each look waits for the device.
+    if not events.has("gradient_clipped") and float(norm) > limit:
+        events.fire("gradient_clipped")
+
+
+def _count_tokens(progress: Progress, micro: Sequence[Tensor], num_ranks: int) -> None:
+    # A continued run may have begun with another number of processes.
+    before = progress.rank_tokens if len(progress.rank_tokens) == num_ranks else [0] * num_ranks
+    progress.rank_tokens = [old + new for old, new in zip(before, tokens_of_ranks(micro, num_ranks), strict=True)]
 
 
 def rehearse(parts: Parts, feed: Feed, config: TrainConfig, device: Device) -> None:
@@ -195,8 +223,11 @@ def rehearse(parts: Parts, feed: Feed, config: TrainConfig, device: Device) -> N
 class _Events:
     """Records, once each, that something really acted."""
 
-    def __init__(self, progress: Progress, folder: RunFolder, clock: BudgetClock) -> None:
+    def __init__(self, progress: Progress, folder: Recorder, clock: BudgetClock) -> None:
         self._progress, self._folder, self._clock = progress, folder, clock
+
+    def has(self, event: str) -> bool:
+        return event in self._progress.fired
 
     def fire(self, event: str) -> None:
         if event not in self._progress.fired:

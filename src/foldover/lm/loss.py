@@ -44,6 +44,11 @@ class Share:
     rows: float
     tokens: Tensor | None = None
 
+    def part(self, rows: slice, *, of: int) -> Share:
+        """What some of the micro-batch's rows count. of: how many it has."""
+        tokens = None if self.tokens is None else self.tokens[rows]
+        return Share(rows=self.rows * ((rows.stop - rows.start) / of), tokens=tokens)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Losses:

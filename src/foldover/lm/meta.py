@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from foldover.lm.levers_optimizer import Optimizer
+from foldover.lm.parallel import Ranks
 
 MeanLoss = Callable[[Sequence[Tensor]], Iterable[Tensor]]
 """Micro-batches of rows to losses that add up to their mean."""
@@ -36,11 +37,12 @@ class NoMeta:
 
 
 class FirstOrderMeta:
-    """See the module."""
+    """See the module. ranks: among which the rows are shared."""
 
-    def __init__(self, optimizer: Optimizer, matrices: Sequence[nn.Parameter]) -> None:
+    def __init__(self, optimizer: Optimizer, matrices: Sequence[nn.Parameter], ranks: Ranks) -> None:
         self._optimizer = optimizer
         self._matrices = tuple(matrices)
+        self._ranks = ranks
 
     def add_gradients(self, micro_batches: Sequence[Tensor], loss_of: MeanLoss, *, step: int) -> bool:
         """Every `meta_ttt_every` steps, the last of each group of them."""
@@ -70,6 +72,7 @@ class FirstOrderMeta:
             for total, gradient in zip(totals, found, strict=True):
                 if gradient is not None:  # a matrix that this pass did not use
                     total.add_(gradient)
+        self._ranks.add(totals)
         return totals
 
 
@@ -84,6 +87,6 @@ def split_rows(micro_batches: Sequence[Tensor]) -> tuple[list[Tensor], list[Tens
     return [r for r in even if len(r)], [r for r in odd if len(r)]
 
 
-def build_meta(optimizer: Optimizer, matrices: Sequence[nn.Parameter]) -> Meta:
+def build_meta(optimizer: Optimizer, matrices: Sequence[nn.Parameter], ranks: Ranks) -> Meta:
     """The meta gradient of a recipe."""
-    return FirstOrderMeta(optimizer, matrices) if optimizer.meta_ttt else NoMeta()
+    return FirstOrderMeta(optimizer, matrices, ranks) if optimizer.meta_ttt else NoMeta()

@@ -17,6 +17,7 @@ from foldover.lm.loss import Objective, build_objective
 from foldover.lm.meta import Meta, build_meta
 from foldover.lm.model import Gpt
 from foldover.lm.optim import MuonAdamW, build_optimizer
+from foldover.lm.parallel import Alone, AtOnce, GradientSum, Overlapped, Ranks
 from foldover.lm.schedule import Plateau
 from foldover.lm.token_classes import token_classes
 
@@ -34,6 +35,8 @@ class Parts:
     meta: Meta
     plateau: Plateau
     blocks: tuple[nn.Module, ...]
+    ranks: Ranks
+    gradient_sum: GradientSum
 
     def tensors(self) -> Mapping[str, Tensor]:
         """Every tensor that training changes, by name; writing to them restores a state."""
@@ -55,8 +58,18 @@ class Parts:
         return frozenset(name for name, p in self.model.named_parameters() if id(p) in late)
 
 
-def build_parts(model: Gpt, config: TrainConfig, data: PreparedData, device: Device, *, width: int, seed: int) -> Parts:
-    """The parts of a recipe. width: of the model, for the width rule of learning rates."""
+def build_parts(
+    model: Gpt,
+    config: TrainConfig,
+    data: PreparedData,
+    device: Device,
+    *,
+    width: int,
+    seed: int,
+    ranks: Ranks | None = None,
+) -> Parts:
+    """The parts of a recipe. width: of the model, for the width rule of learning rates; ranks: None for one process."""
+    ranks = ranks or Alone()
     optimizer = build_optimizer(model, config.optimizer, width=width, muon_dtype=device.muon_dtype)
     return Parts(
         model=model,
@@ -65,9 +78,11 @@ def build_parts(model: Gpt, config: TrainConfig, data: PreparedData, device: Dev
         average=build_average(config.averaging, model),
         penalty=build_penalty(config.compression, model),
         forward_weights=build_forward_weights(config.compression, model, seed=seed),
-        meta=build_meta(config.optimizer, [parameter for _, parameter in optimizer.matrices]),
+        meta=build_meta(config.optimizer, [parameter for _, parameter in optimizer.matrices], ranks),
         plateau=Plateau(config.schedule),
         blocks=tuple(model.blocks),
+        ranks=ranks,
+        gradient_sum=AtOnce() if ranks.size == 1 else Overlapped(list(model.parameters()), ranks),
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import os
 import platform
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -14,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 import foldover
 from foldover.core import Failure, Outcome, Resolved, RunSpec, Settings, Values, bind
 from foldover.data import PreparedData, ScoredRows, validation_digest
-from foldover.evaluation import Score, bits_per_byte
+from foldover.evaluation.score import Score
+from foldover.lm.after_training import evaluate
 from foldover.lm.averaging import averaged
-from foldover.lm.checkpoint import Checkpoint, identity_of, write_checkpoint
+from foldover.lm.checkpoint import Checkpoint, Identity, checkpoint_of, header_of, identity_of, write_checkpoint
 from foldover.lm.clock import BudgetClock, Elapsed
 from foldover.lm.device import Device, open_device
 from foldover.lm.failures import failure_kind
@@ -30,21 +33,30 @@ from foldover.lm.inputs import open_data, rows_to_score, training_rows
 from foldover.lm.levers import TrainConfig
 from foldover.lm.loop import Progress, rehearse, train
 from foldover.lm.model import Gpt, build_model
-from foldover.lm.parts import build_parts, restore
+from foldover.lm.parallel import Nowhere, Ranks, Recorder
+from foldover.lm.parallel.agreement import agreed_formats, check_weights
+from foldover.lm.parallel.gathering import gathered, joined, place_of
+from foldover.lm.parallel.members import Task
+from foldover.lm.parts import Parts, build_parts, restore
 from foldover.lm.preflight import check_budget, check_effects
 from foldover.lm.resolve import resolve
 from foldover.lm.resume import state_to_continue
+from foldover.lm.saving import Saver
+from foldover.lm.state import inherited_state, load_state, write_state
 from foldover.lm.token_traits import token_traits
 from foldover.rundir import RunFolder
 
-# Settings, not levers: they bound memory and do not change what is computed beyond rounding.
+# A setting, not a lever: it bounds memory and does not change what is computed beyond rounding.
 TOKENS_AT_ONCE = {"cpu": 16384, "cuda": 262144}
-EVALUATION_TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 65536}
 
 
 @dataclass(slots=True, kw_only=True)
 class _Run:
-    """What is known of a run so far: whatever ends it, this much is recorded."""
+    """What is known of a run so far: whatever ends it, this much is recorded.
+
+    trained: the outcome of the run that did all the training, where this one did none; backend: what carries messages
+    between its processes; rank_memory: peak memory of each process, bytes.
+    """
 
     device: Device
     resolved: Resolved
@@ -52,26 +64,33 @@ class _Run:
     clock: BudgetClock | None = None
     progress: Progress = field(default_factory=Progress)
     begins_at: Elapsed = field(default_factory=Elapsed)
+    trained: Outcome | None = None
     score: Score | None = None
     scored: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    processes: int = 1
+    backend: str = "none"
+    rank_memory: list[float] = field(default_factory=list)
 
 
 def run(spec: RunSpec, folder: RunFolder, settings: Settings) -> Outcome:
-    """Prepare, train within the budget, measure val_bpb.
+    """Prepare, train within the budget or begin with the state of a run that did, measure val_bpb.
 
-    What is not finite ends as `diverged`; a machine that fails (no memory, a full disk, a lost device) as `failed`,
-    with what was counted up to then. Raises what the recipe, the data or a checkpoint cannot be.
+    What is not finite ends as `diverged`; a machine that fails (no memory, a full disk, a lost device or process) as
+    `failed`, with what was counted up to then. Where processes share the run, this is rank 0. Raises what the recipe,
+    the data or a checkpoint cannot be.
     """
     started, began = datetime.now(UTC), time.perf_counter()
     config, resolved = bind(TrainConfig, spec.recipe.values), resolve(spec.recipe)
     check_budget(config, spec.budget.limit, flops_per_token=resolved.derived.integer("flops_per_token"))
-    if not spec.levels:  # in a design a lever may rest in some rows
+    if not spec.levels and not spec.is_trunk:  # in a design a lever may rest in some rows
         check_effects(spec.recipe.values)
-    state = _Run(device=open_device(settings), resolved=resolved)
+    state = _Run(device=open_device(settings, process=place_of(settings, os.environ).local_rank), resolved=resolved)
     failure = None
     try:
-        _perform(spec, config, state, folder, settings, began)
+        with gathered(spec, settings, device_type=state.device.device.type) as ranks:
+            agreed_formats(state.device, settings, ranks)
+            _perform(spec, state, folder, settings, ranks, began)
     except (MemoryError, OSError, RuntimeError) as error:
         kind = failure_kind(error)
         if kind is None:
@@ -81,26 +100,53 @@ def run(spec: RunSpec, folder: RunFolder, settings: Settings) -> Outcome:
     return _outcome(spec, state, started, failure)
 
 
+def follow(task: Task) -> None:
+    """Help with a run, in a process that its rank 0 has started; what is recorded is recorded there."""
+    device = open_device(task.settings, process=task.rank)
+    size = task.settings.processes
+    with joined(rank=task.rank, size=size, store=task.store, device_type=device.device.type) as ranks:
+        _follow(task.spec, task.settings, device, ranks)
+
+
+def follow_torchrun(spec: RunSpec, settings: Settings) -> None:
+    """The same, in a process that torchrun has started."""
+    device = open_device(settings, process=place_of(settings, os.environ).local_rank)
+    with gathered(spec, settings, device_type=device.device.type) as ranks:
+        _follow(spec, settings, device, ranks)
+
+
+def _follow(spec: RunSpec, settings: Settings, device: Device, ranks: Ranks) -> None:
+    device = agreed_formats(device, settings, ranks)
+    _perform(spec, _Run(device=device, resolved=resolve(spec.recipe)), None, settings, ranks, time.perf_counter())
+
+
 def _perform(
-    spec: RunSpec, config: TrainConfig, state: _Run, folder: RunFolder, settings: Settings, began: float
+    spec: RunSpec, state: _Run, folder: RunFolder | None, settings: Settings, ranks: Ranks, began: float
 ) -> None:
-    device, derived = state.device, state.resolved.derived
+    """folder: None for ranks but the first."""
+    config, device, derived = bind(TrainConfig, spec.recipe.values), state.device, state.resolved.derived
+    state.processes, state.backend = ranks.size, ranks.backend
+    recorder: Recorder = folder or Nowhere()
     data = state.data = open_data(spec.recipe, spec.constants)
     rows = rows_to_score(spec, data)
     state.scored = validation_digest(rows.ids)
     model = build_model(config, seed=spec.seed, device=device.device, traits=lambda: token_traits(data))
-    parts = build_parts(model, config, data, device, width=derived.integer("width"), seed=spec.seed)
+    identity = identity_of(spec, data, code=code_digest(), torch_version=torch.__version__)
+    if spec.starts_from is not None and _begins_trained(spec, state, model, folder, identity, ranks):
+        state.seconds["startup_seconds"] = time.perf_counter() - began
+        _measure(state, model, rows, ranks)
+        return
+    parts = build_parts(model, config, data, device, width=derived.integer("width"), seed=spec.seed, ranks=ranks)
     if config.schedule.restored_steps:
-        rehearse(parts, _feed(spec, data, device), config, device)
-        folder.add_event("rehearsed", step=0)
+        rehearse(parts, _feed(spec, data, device, ranks), config, device)
+        recorder.add_event("rehearsed", step=0)
         state.progress.fired.append("rehearsed")
-    feed, identity = (
-        _feed(spec, data, device),
-        identity_of(spec, data, code=code_digest(), torch_version=torch.__version__),
-    )
-    checkpoint = state_to_continue(spec, config, folder, identity, flops_per_token=derived.integer("flops_per_token"))
+    feed = _feed(spec, data, device, ranks)
+    found = None
+    if folder is not None:
+        found = state_to_continue(spec, config, folder, identity, flops_per_token=derived.integer("flops_per_token"))
+    checkpoint = _agreed_state(found, parts)
     if checkpoint is not None:
-        restore(parts, checkpoint.tensors)
         parts.plateau.restore(checkpoint.plateau)
         feed.skip(checkpoint.rows)
         rehearsed = [event for event in state.progress.fired if event not in checkpoint.progress.fired]
@@ -111,11 +157,12 @@ def _perform(
         free_steps=config.schedule.free_steps,
         tokens_per_step=config.batch.total_batch,
         flops_per_token=derived.integer("flops_per_token"),
+        agreed=lambda seconds: ranks.gather(seconds)[0],
         elapsed=state.begins_at,
     )
 
-    def save() -> None:
-        if settings.save_every and clock.steps % settings.save_every == 0:
+    def write() -> None:
+        if folder is not None:
             write_checkpoint(
                 folder.path,
                 Checkpoint(
@@ -128,13 +175,48 @@ def _perform(
                 ),
             )
 
+    saver = Saver(spec, settings, write, begins_at=state.begins_at, flops_per_token=derived.integer("flops_per_token"))
+    ranks.gather(0.0)  # the first step waits for nobody
     state.seconds["startup_seconds"] = time.perf_counter() - began
-    train(parts, feed, clock, config, device, folder, state.progress, save=save)
+    train(parts, feed, clock, config, device, recorder, state.progress, save=lambda: saver.after_step(clock.elapsed))
     if not state.progress.is_diverged:
-        evaluated = time.perf_counter()
         with averaged(model, parts.average), parts.forward_weights.in_evaluation():
-            state.score = evaluate(model, rows, device)
-        state.seconds["evaluation_seconds"] = time.perf_counter() - evaluated
+            if folder is not None and (spec.keeps_state or settings.keep_state):
+                write_state(folder.path, model, identity, data.digests)
+            _measure(state, model, rows, ranks)
+    if ranks.size > 1:
+        check_weights(model, ranks)
+        state.rank_memory = ranks.gather(device.peak_memory_bytes())
+
+
+def _begins_trained(
+    spec: RunSpec, state: _Run, model: Gpt, folder: RunFolder | None, identity: Identity, ranks: Ranks
+) -> bool:
+    """Put in the weights of the run that did all the training, if `starts_from` is one, in all processes."""
+    inherited = None if folder is None else inherited_state(spec, folder, identity)
+    if folder is not None and inherited is not None:
+        load_state(model, inherited.path)
+        folder.add_event("began_trained", run=spec.starts_from)
+        state.trained, state.progress.fired = inherited.outcome, list(inherited.outcome.fired)
+    is_trained: bool = json.loads(ranks.tell(json.dumps(inherited is not None)))
+    if is_trained:
+        ranks.take_from_first([parameter.detach() for parameter in model.parameters()])
+    return is_trained
+
+
+def _measure(state: _Run, model: Gpt, rows: ScoredRows, ranks: Ranks) -> None:
+    began = time.perf_counter()
+    state.score = evaluate(model, rows, state.device, ranks)
+    state.seconds["evaluation_seconds"] = time.perf_counter() - began
+
+
+def _agreed_state(found: Checkpoint | None, parts: Parts) -> Checkpoint | None:
+    """The state that rank 0 goes on from, written into everybody's parts; its tensors stay with rank 0."""
+    header = json.loads(parts.ranks.tell(json.dumps(None if found is None else header_of(found))))
+    if found is not None:
+        restore(parts, found.tensors)
+    parts.ranks.take_from_first(list(parts.tensors().values()))
+    return checkpoint_of(header, {}) if header and found is None else found
 
 
 def _outcome(spec: RunSpec, state: _Run, started: datetime, failure: Failure | None) -> Outcome:
@@ -154,7 +236,7 @@ def _outcome(spec: RunSpec, state: _Run, started: datetime, failure: Failure | N
         derived=state.resolved.derived,
         digests=digests.with_(scored=state.scored, code=code_digest()),
         references=Values() if data is None else data.references,
-        machine=state.device.record(),
+        machine=state.device.record().with_(processes=state.processes, backend=state.backend),
         versions=Values(
             foldover=foldover.__version__,
             python=platform.python_version(),
@@ -167,18 +249,6 @@ def _outcome(spec: RunSpec, state: _Run, started: datetime, failure: Failure | N
     )
 
 
-def evaluate(model: Gpt, rows: ScoredRows, device: Device) -> Score:
-    """val_bpb of a model on rows of the pinned stream, through the forward of training."""
-
-    def logits_of(ids: Tensor) -> Tensor:
-        with device.compute():
-            logits: Tensor = model(ids)
-            return logits
-
-    batch_rows = max(1, EVALUATION_TOKENS_AT_ONCE[device.device.type] // (rows.ids.shape[1] - 1))
-    return bits_per_byte(logits_of, rows.ids, rows.bytes, rows.is_scored, device=device.device, batch_rows=batch_rows)
-
-
 @cache
 def code_digest() -> str:
     """sha256 over the names and bytes of foldover's own source files."""
@@ -189,12 +259,13 @@ def code_digest() -> str:
     return total.hexdigest()
 
 
-def _feed(spec: RunSpec, data: PreparedData, device: Device) -> Feed:
-    return Feed(training_rows(spec, data), tokens_at_once=TOKENS_AT_ONCE[device.device.type], device=device.device)
+def _feed(spec: RunSpec, data: PreparedData, device: Device, ranks: Ranks) -> Feed:
+    tokens_at_once = TOKENS_AT_ONCE[device.device.type] * ranks.size
+    return Feed(training_rows(spec, data), tokens_at_once=tokens_at_once, device=device.device)
 
 
 def _counters(state: _Run) -> Values:
-    """Steps, tokens, seconds and their split, rates, memory.
+    """Steps, tokens, seconds and their split, rates, memory; inherited_seconds: of training that another run did.
 
     tokens_per_second and mfu are those of the steps of this process; mfu counts `flops_per_token` against the
     measured rate of matrix products. page_faults_per_step is from the fourth step on.
@@ -202,8 +273,10 @@ def _counters(state: _Run) -> Values:
     progress, clock = state.progress, state.clock
     counted = Values(
         {**state.seconds, **{f"{name}_seconds": seconds for name, seconds in progress.seconds.items()}},
-        peak_memory_bytes=state.device.peak_memory_bytes(),
+        peak_memory_bytes=int(max(state.rank_memory or [state.device.peak_memory_bytes()])),
     )
+    if state.processes > 1:
+        counted = counted.with_(rank_tokens=_listed(progress.rank_tokens), rank_memory_bytes=_listed(state.rank_memory))
     if clock is not None:
         counted = counted.with_(
             steps=clock.steps,
@@ -218,6 +291,12 @@ def _counters(state: _Run) -> Values:
             counted = counted.with_(tokens_per_second=rate, mfu=flops / state.device.gemm_flops_per_second())
     if state.begins_at.steps:
         counted = counted.with_(continued_from_step=state.begins_at.steps)
+    if state.begins_at.inherited_seconds:
+        counted = counted.with_(inherited_seconds=state.begins_at.inherited_seconds)
+    if state.trained is not None:
+        done = state.trained.counters
+        counted = counted.with_({name: done[name] for name in ("steps", "tokens", "training_seconds") if name in done})
+        counted = counted.with_(inherited_seconds=done.get("training_seconds", 0.0))
     if progress.steady_steps:
         counted = counted.with_(page_faults_per_step=progress.steady_faults / progress.steady_steps)
     if math.isfinite(progress.last_loss):
@@ -225,3 +304,8 @@ def _counters(state: _Run) -> Values:
     if state.score is not None:
         counted = counted.with_(scored_tokens=state.score.tokens, scored_bytes=state.score.bytes)
     return counted
+
+
+def _listed(numbers: Iterable[float]) -> str:
+    """By rank, separated by commas."""
+    return ",".join(str(int(number)) for number in numbers)
