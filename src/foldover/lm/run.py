@@ -25,6 +25,7 @@ from foldover.evaluation.score import Score
 from foldover.lm.after_training import evaluate
 from foldover.lm.averaging import averaged
 from foldover.lm.checkpoint import Checkpoint, Identity, checkpoint_of, header_of, identity_of, write_checkpoint
+from foldover.lm.choose import leaves_for
 from foldover.lm.clock import BudgetClock, Elapsed
 from foldover.lm.device import Device, open_device
 from foldover.lm.failures import failure_kind
@@ -130,7 +131,13 @@ def _perform(
     data = state.data = open_data(spec.recipe, spec.constants)
     rows = rows_to_score(spec, data)
     state.scored = validation_digest(rows.ids)
-    model = build_model(config, seed=spec.seed, device=device.device, traits=lambda: token_traits(data))
+    model = build_model(
+        config,
+        seed=spec.seed,
+        device=device.device,
+        traits=lambda: token_traits(data),
+        leaves=leaves_for(device, is_compiled=settings.compile),
+    )
     identity = identity_of(spec, data, code=code_digest(), torch_version=torch.__version__)
     if spec.starts_from is not None and _begins_trained(spec, state, model, folder, identity, ranks):
         state.seconds["startup_seconds"] = time.perf_counter() - began
