@@ -113,6 +113,12 @@ def train_leave_behind(spec: RunSpec, folder: RunFolder) -> None:
     sys.stdout = sys.stderr
 
 
+def train_after_three(spec: RunSpec, folder: RunFolder) -> None:
+    """Waits until three other runs of its root have ended."""
+    while sum(not path.name.startswith(".") for path in folder.path.parents[1].iterdir()) < 3:
+        time.sleep(0.01)
+
+
 def train_leave_writer(spec: RunSpec, folder: RunFolder) -> None:
     """Leaves a descriptor of the log open, as a forgotten child process would."""
     (folder.path / "writer.fd").write_text(str(os.dup(1)))
@@ -131,6 +137,7 @@ MODES: dict[str, Callable[[RunSpec, RunFolder], None]] = {
     "talk": train_talk,
     "leave_behind": train_leave_behind,
     "leave_writer": train_leave_writer,
+    "after_three": train_after_three,
 }
 OTHERS = ("unresolvable", "nothing", "another_run", "no_response", "diverge")
 

@@ -11,11 +11,21 @@ from collections.abc import Callable
 
 from foldover.core import Settings, UserError
 from foldover.execution.inline import InlineExecutor
+from foldover.execution.interrupts import deferred_interrupts
 from foldover.execution.local import LocalExecutor
-from foldover.execution.profile import usable_cores
+from foldover.execution.profile import usable_cores, visible_gpus
 from foldover.execution.progress import Progress, Running
 
-__all__ = ["InlineExecutor", "LocalExecutor", "Progress", "Running", "get_executor", "usable_cores"]
+__all__ = [
+    "InlineExecutor",
+    "LocalExecutor",
+    "Progress",
+    "Running",
+    "deferred_interrupts",
+    "get_executor",
+    "usable_cores",
+    "visible_gpus",
+]
 
 _EXECUTORS: dict[str, type[LocalExecutor] | type[InlineExecutor]] = {"inline": InlineExecutor, "local": LocalExecutor}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import selectors
 import time
@@ -11,15 +10,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
-from foldover.core import RunSpec, Status, TrainerError
-from foldover.execution.dead import end_as_timeout, end_as_worker_died
+from foldover.core import EMPTY, RunSpec, Status, TrainerError, UserError
+from foldover.execution.dead import end_as_timeout, end_as_trunk_failed, end_as_worker_died
 from foldover.execution.interrupts import Interrupts
+from foldover.execution.lineage import Lineage, status_of
 from foldover.execution.messages import Answer, Busy, Claimed, Died, Ended, Estimated, Ready
 from foldover.execution.process import Death
 from foldover.execution.progress import Progress, Running, Timing, fraction_done, seconds_left
 from foldover.execution.slot import Assignment, Slot
 from foldover.rundir import RunRoot
-from foldover.rundir.folder import OUTCOME
+from foldover.trainers import get_trainer
 
 MAX_DEATHS = 3
 _TICK_SECONDS = 0.1
@@ -45,6 +45,7 @@ class Coordinator:
         self._specs = tuple({spec.run_id: spec for spec in specs}.values())
         self._root_path = root
         self._root = RunRoot(root)
+        self._lineage = Lineage(self._root)
         self._slots = slots
         self._on_ended = on_ended
         self._on_progress = on_progress
@@ -57,11 +58,16 @@ class Coordinator:
         self._deaths: Counter[str] = Counter()
         self._startup_deaths = 0
         self._timings: list[Timing] = []
+        self._estimates: dict[tuple[str, str, bool], float | None] = {}
         self._reported = (0.0, -1)
 
     def run(self) -> None:
-        """Return when every run has ended. Raises KeyboardInterrupt, TrainerError, and what `on_ended` raises."""
+        """Return when every run has ended.
+
+        Raises KeyboardInterrupt, TrainerError, what `on_ended` raises, and UserError for a run that would never begin.
+        """
         self._root.put_aside_dead()
+        self._lineage.check(self._specs)
         for spec in self._specs:
             if self._root.has_ended(spec.run_id):
                 self._count(spec)
@@ -83,27 +89,53 @@ class Coordinator:
     def _fill_slots(self) -> None:
         while self._busy and self._busy[0][0] <= time.monotonic():
             self._queue.append(self._busy.popleft()[1])
-        self._drop_ended()
         num_coming = sum(slot.worker is not None and slot.assignment is None for slot in self._slots)
         for slot in self._slots:
-            if not self._queue:
-                return
             if slot.assignment is not None:
                 continue
+            place = self._place_of_next()
+            if place is None:
+                return
             if slot.worker is None:
                 # Started only if no worker that is idle or on its way will take the run.
-                if num_coming < len(self._queue):
-                    slot.start(self._queue[0].recipe.trainer)
+                if num_coming < sum(self._lineage.standing(spec) != "waiting" for spec in self._queue):
+                    slot.start(self._queue[place].recipe.trainer)
                     num_coming += 1
             elif slot.is_ready:
-                slot.assign(self._queue.popleft(), str(self._root_path))
+                spec = self._queue[place]
+                del self._queue[place]
+                slot.assign(spec, str(self._root_path))
                 num_coming -= 1
-                self._drop_ended()
+        self._place_of_next()
 
-    def _drop_ended(self) -> None:
-        """Runs at the head of the queue that another coordinator has ended."""
-        while self._queue and self._root.has_ended(self._queue[0].run_id):
-            self._ended(self._queue.popleft())
+    def _place_of_next(self) -> int | None:
+        """Where in the queue the first run stands that may begin; None if all that are left wait for others.
+
+        On the way, those that another coordinator has ended leave the queue, and those whose trunk has failed end.
+        """
+        place = 0
+        while place < len(self._queue):
+            spec = self._queue[place]
+            standing = self._lineage.standing(spec)
+            if standing == "waiting":
+                place += 1
+            elif self._root.has_ended(spec.run_id):
+                del self._queue[place]
+                self._ended(spec)
+            elif standing == "barren":
+                del self._queue[place]
+                self._end_barren(spec)
+            else:
+                return place
+        return None
+
+    def _end_barren(self, spec: RunSpec) -> None:
+        try:
+            end_as_trunk_failed(spec, self._root, machine=EMPTY)
+        except TimeoutError:
+            self._busy.append((time.monotonic() + _BUSY_RETRY_SECONDS, spec))
+        else:
+            self._ended(spec)
 
     # Listening
 
@@ -144,7 +176,15 @@ class Coordinator:
             slot.release()
             if not answer.by_another:
                 seconds = run.elapsed(time.monotonic())
-                self._timings.append(Timing(trainer=run.spec.recipe.trainer, budget=run.spec.budget, seconds=seconds))
+                self._timings.append(
+                    Timing(
+                        trainer=run.spec.recipe.trainer,
+                        budget=run.spec.budget,
+                        seconds=seconds,
+                        estimated=self._estimate(run.spec),
+                        is_continued=run.spec.starts_from is not None,
+                    )
+                )
             self._ended(run.spec)
 
     # Deaths
@@ -192,7 +232,7 @@ class Coordinator:
 
     def _count(self, spec: RunSpec) -> None:
         self._num_ended += 1
-        status = _status_of(self._root.folder(spec.run_id))
+        status = status_of(self._root.folder(spec.run_id))
         if status is not None:
             self._by_status[status] += 1
 
@@ -234,14 +274,19 @@ class Coordinator:
                 [*self._queue, *(spec for _, spec in self._busy)],
                 self._timings,
                 len(self._slots),
+                estimate=self._estimate,
             ),
         )
 
-
-def _status_of(folder: Path) -> Status | None:
-    """What an ended run's outcome says; None if it is damaged, which is `verify`'s to report."""
-    try:
-        return cast(Status, json.loads((folder / OUTCOME).read_text(encoding="utf-8"))["status"])
-    except (OSError, ValueError, LookupError, TypeError):
-        _log.warning("run=%s outcome cannot be read", folder.name)
-        return None
+    def _estimate(self, spec: RunSpec) -> float | None:
+        """What the trainer says of a run of this budget; the first one that is asked for stands for all."""
+        key = (spec.recipe.trainer, spec.budget.label(), spec.starts_from is not None)
+        if key not in self._estimates:
+            try:
+                trainer = get_trainer(spec.recipe.trainer)
+                seconds = trainer.estimate_seconds(trainer.resolve(spec.recipe), spec.budget, spec.constants)
+            except UserError:
+                self._estimates[key] = None  # the run itself will say why
+            else:
+                self._estimates[key] = seconds
+        return self._estimates[key]

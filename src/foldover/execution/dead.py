@@ -1,4 +1,4 @@
-"""Ending runs whose worker is dead: the coordinator writes what the worker could not, under the run's lock."""
+"""Ending runs that no worker will: the coordinator writes what their worker could not, under the run's lock."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from foldover.core import Failure, Outcome, RunSpec, Status, Values
 from foldover.execution.capture import last_lines
+from foldover.execution.lineage import status_of
 from foldover.execution.perform import utc_now
 from foldover.execution.process import Death
 from foldover.rundir import RunRoot
@@ -28,6 +29,14 @@ def end_as_worker_died(
     """The run's worker died too often. death: the last one. Raises TimeoutError as above."""
     message = f"its worker died {deaths} times, the last time by {death.how}"
     _end(spec, root, "failed", Failure(kind="worker_died", message=message, trace=death.said), seconds, machine)
+
+
+def end_as_trunk_failed(spec: RunSpec, root: RunRoot, *, machine: Values) -> None:
+    """The run that it starts from ended without a result. Raises TimeoutError as above."""
+    assert spec.starts_from is not None, "it starts from nothing"
+    status = status_of(root.folder(spec.starts_from))
+    message = f"run {spec.starts_from}, which it starts from, ended as {status}"
+    _end(spec, root, "failed", Failure(kind="trunk_failed", message=message), 0.0, machine)
 
 
 def _end(spec: RunSpec, root: RunRoot, status: Status, failure: Failure, seconds: float, machine: Values) -> None:

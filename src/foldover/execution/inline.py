@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from foldover.core import RunSpec, Settings, Status
+from foldover.core import EMPTY, RunSpec, Settings, Status
+from foldover.execution.dead import end_as_trunk_failed
+from foldover.execution.lineage import Lineage
 from foldover.execution.perform import perform
 from foldover.execution.progress import Progress
 from foldover.rundir import RunRoot, read_ended
@@ -47,9 +49,14 @@ class InlineExecutor:
         specs = tuple({spec.run_id: spec for spec in specs}.values())
         earlier = {spec.run_id for spec in specs if runs.has_ended(spec.run_id)}
         by_status: Counter[Status] = Counter()
-        for done, spec in enumerate(specs, start=1):
+        lineage = Lineage(runs)
+        lineage.check(specs)
+        for done, spec in enumerate(_trunks_first(specs), start=1):
             if spec.run_id not in earlier:
-                perform(spec, runs, self._settings, is_captured=self._is_captured)
+                if lineage.standing(spec) == "barren":
+                    end_as_trunk_failed(spec, runs, machine=EMPTY)
+                else:
+                    perform(spec, runs, self._settings, is_captured=self._is_captured)
                 on_ended(runs.folder(spec.run_id))
             by_status[read_ended(runs.folder(spec.run_id)).outcome.status] += 1
             if self._on_progress is not None:
@@ -57,3 +64,19 @@ class InlineExecutor:
                 self._on_progress(
                     Progress(planned=len(specs), ended=done, by_status=counts, running=(), seconds_left=None)
                 )
+
+
+def _trunks_first(specs: Sequence[RunSpec]) -> list[RunSpec]:
+    """Each run behind the one that it starts from, else in the given order."""
+    by_id = {spec.run_id: spec for spec in specs}
+    ordered: dict[str, RunSpec] = {}
+
+    def place(run_id: str) -> None:
+        spec = by_id[run_id]
+        if spec.starts_from in by_id and spec.starts_from not in ordered:
+            place(spec.starts_from)
+        ordered.setdefault(run_id, spec)
+
+    for run_id in by_id:
+        place(run_id)
+    return list(ordered.values())

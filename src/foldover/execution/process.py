@@ -46,7 +46,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env=worker_environment(settings, os.environ),
+            env=worker_environment(settings, os.environ, slot=slot),
             start_new_session=True,
         )
         self._guard = Guard(self._process.pid)

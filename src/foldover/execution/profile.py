@@ -10,9 +10,11 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import platform
 from collections.abc import Mapping
+from pathlib import Path
 
 from foldover.core import Scalar, Settings, Values
 
@@ -28,6 +30,7 @@ _MALLOPT: tuple[tuple[str, int, int], ...] = (
 )
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 def usable_cores() -> tuple[int, ...]:
@@ -39,18 +42,36 @@ def usable_cores() -> tuple[int, ...]:
 
 def cores_of_slot(slot: int, settings: Settings, cores: tuple[int, ...]) -> tuple[int, ...]:
     """The cores a slot (from 0) is pinned to; empty where it is not, because slots would have to share."""
-    if not hasattr(os, "sched_setaffinity") or settings.jobs * settings.threads > len(cores):
+    wanted = settings.threads * settings.processes
+    if not hasattr(os, "sched_setaffinity") or settings.jobs * wanted > len(cores):
         return ()
-    return cores[slot * settings.threads : (slot + 1) * settings.threads]
+    return cores[slot * wanted : (slot + 1) * wanted]
 
 
-def worker_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
+def visible_gpus(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of the NVIDIA GPUs that a process may use, as CUDA_VISIBLE_DEVICES has them."""
+    named = environment.get(_GPUS)
+    if named is None:
+        return tuple(str(number) for number in range(len(list(Path("/dev").glob("nvidia[0-9]*")))))
+    # What follows a name that is none, -1 say, is not visible.
+    return tuple(itertools.takewhile(lambda name: name not in ("", "-1"), (part.strip() for part in named.split(","))))
+
+
+def gpus_of_slot(slot: int, settings: Settings, gpus: tuple[str, ...]) -> tuple[str, ...]:
+    """The GPUs of a slot (from 0), one a process of its run; empty where the settings name one, or slots must share."""
+    if settings.device not in ("auto", "cuda") or settings.jobs * settings.processes > len(gpus):
+        return ()
+    return gpus[slot * settings.processes : (slot + 1) * settings.processes]
+
+
+def worker_environment(settings: Settings, inherited: Mapping[str, str], *, slot: int = 0) -> dict[str, str]:
     """Environment of a worker process: it must be set before anything heavy is imported.
 
     The hash seed is fixed (unless the user fixed another) so that two processes iterate over sets alike.
     """
     threads = dict.fromkeys(_THREAD_VARIABLES, str(settings.threads))
-    return {"PYTHONHASHSEED": "0", **inherited, **threads}
+    own = gpus_of_slot(slot, settings, visible_gpus(inherited))
+    return {"PYTHONHASHSEED": "0", **inherited, **threads, **({_GPUS: ",".join(own)} if own else {})}
 
 
 def set_up_process(cores: tuple[int, ...]) -> Values:
@@ -65,6 +86,8 @@ def set_up_process(cores: tuple[int, ...]) -> Values:
         "num_cores": num_cores,
         "pinned_cores": ",".join(map(str, cores)),
     }
+    if _GPUS in os.environ:
+        done["visible_gpus"] = os.environ[_GPUS]
     return Values({**done, **_tune_allocator()})
 
 

@@ -1,11 +1,11 @@
-"""How far a call of `run_all` is and how long it will take; pure but for `fraction_done`."""
+"""How far a call of `run_all` is and how long it will take; pure but for `fraction_done` and what it is given."""
 
 from __future__ import annotations
 
 import heapq
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,43 +45,69 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Measured wall-clock seconds of one run, from claim to complete folder."""
+    """Measured wall-clock seconds of one run, from claim to complete folder.
+
+    estimated: what its trainer had said; is_continued: whether it began with the state of another run.
+    """
 
     trainer: str
     budget: Budget
     seconds: float
+    estimated: float | None = None
+    is_continued: bool = False
 
 
-def expected_seconds(spec: RunSpec, timings: Sequence[Timing]) -> float | None:
+Estimate = Callable[[RunSpec], float | None]
+
+
+def unknown(spec: RunSpec) -> float | None:
+    """No estimate."""
+    return None
+
+
+def expected_seconds(spec: RunSpec, timings: Sequence[Timing], estimate: Estimate = unknown) -> float | None:
     """Wall-clock seconds of a run, from what runs before it took; None if nothing tells.
 
-    The mean of runs with its trainer and limit, else of its trainer and kind of limit: scaled by the
-    amount, or for limits in seconds what they took on top of it. A limit in seconds tells by itself.
+    The mean of runs with its trainer and limit, else of its trainer and kind of limit: scaled by the amount, or for
+    limits in seconds what they took beyond their trainer's estimate. Before any of them, the trainer's estimate;
+    without one, a limit in seconds tells by itself. Runs that begin with the state of another are told apart.
     """
     limit = spec.budget.limit
-    same = [t for t in timings if t.trainer == spec.recipe.trainer and t.budget.limit.kind == limit.kind]
+    same = [
+        t
+        for t in timings
+        if (t.trainer, t.budget.limit.kind, t.is_continued)
+        == (spec.recipe.trainer, limit.kind, spec.starts_from is not None)
+    ]
     equal = [t.seconds for t in same if t.budget.limit == limit]
     if equal:
         return _mean(equal)
     if limit.kind == "seconds":
-        return limit.amount + (_mean([t.seconds - t.budget.limit.amount for t in same]) if same else 0.0)
-    return limit.amount * _mean([t.seconds / t.budget.limit.amount for t in same]) if same else None
+        beyond = [t.seconds - (t.budget.limit.amount if t.estimated is None else t.estimated) for t in same]
+        estimated = estimate(spec)
+        return max(0.0, (limit.amount if estimated is None else estimated) + (_mean(beyond) if beyond else 0.0))
+    return limit.amount * _mean([t.seconds / t.budget.limit.amount for t in same]) if same else estimate(spec)
 
 
 def seconds_left(
-    running: Iterable[tuple[RunSpec, float]], waiting: Iterable[RunSpec], timings: Sequence[Timing], slots: int
+    running: Iterable[tuple[RunSpec, float]],
+    waiting: Iterable[RunSpec],
+    timings: Sequence[Timing],
+    slots: int,
+    *,
+    estimate: Estimate = unknown,
 ) -> float | None:
     """Until the last run ends, when slots take the waiting runs in order; None if one cannot be told.
 
-    running: spec and elapsed seconds.
+    running: spec and elapsed seconds. That some wait for others is left out of account.
     """
-    known: dict[tuple[str, LimitKind, float], float | None] = {}
+    known: dict[tuple[str, LimitKind, float, bool], float | None] = {}
 
     def expected(spec: RunSpec) -> float | None:
         limit = spec.budget.limit
-        key = (spec.recipe.trainer, limit.kind, limit.amount)
+        key = (spec.recipe.trainer, limit.kind, limit.amount, spec.starts_from is not None)
         if key not in known:
-            known[key] = expected_seconds(spec, timings)
+            known[key] = expected_seconds(spec, timings, estimate)
         return known[key]
 
     free_at: list[float] = []
