@@ -136,6 +136,13 @@ def _open_cpu(device: torch.device, settings: Settings) -> Device:
     )
 
 
+def probe_cpu() -> None:
+    """Find out now what a run on the CPU would ask for first; every setting of torch stays as it is."""
+    dtype = torch.bfloat16 if is_bf16_native() else torch.float32
+    gemm_flops_per_second(torch.device("cpu"), dtype, float32_precision())
+    native_primitives()
+
+
 @cache
 def is_bf16_native() -> bool:
     """Whether this CPU multiplies bf16 by itself, and faster than fp32: the processor says it, a probe confirms it."""

@@ -110,12 +110,12 @@ class LMTrainer:
         """
         import torch  # only here
 
-        from foldover.lm.device import open_device
+        from foldover.lm.device import probe_cpu
         from foldover.lm.run import code_digest
 
         code_digest()
         if torch.get_num_threads() == 1:
-            open_device(Settings(device="cpu")).gemm_flops_per_second()
+            probe_cpu()
 
     def train(self, spec: RunSpec, folder: RunFolder, settings: Settings) -> Outcome:
         """Prepare, train, evaluate; see `foldover.lm.run`."""
