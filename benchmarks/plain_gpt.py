@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 SOFTCAP = 15.0
 GATE_CHANNELS = 32
@@ -49,7 +49,7 @@ class PlainShape:
 
 def rms(x: Tensor) -> Tensor:
     """RMS norm without a weight."""
-    return F.rms_norm(x, (x.shape[-1],))
+    return functional.rms_norm(x, (x.shape[-1],))
 
 
 class Attention(nn.Module):
@@ -77,12 +77,12 @@ class Attention(nn.Module):
         q, k = rms(rotate(q, cos, sin)), rms(rotate(k, cos, sin))
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, hd)
         if self.window >= T - 1:
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:
             position = torch.arange(T, device=x.device)
             distance = position[:, None] - position[None, :]
             band = (distance >= 0) & (distance <= self.window)
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=band)
+            y = functional.scaled_dot_product_attention(q, k, v, attn_mask=band)
         out: Tensor = self.output(y.transpose(1, 2).reshape(B, T, d))
         return out
 
@@ -106,7 +106,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, ids: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """(B, T, d) -> (B, T, d)."""
         x = x + self.attention(rms(x), ids, cos, sin)
-        out: Tensor = x + self.down(F.relu(self.up(rms(x))).square())
+        out: Tensor = x + self.down(functional.relu(self.up(rms(x))).square())
         return out
 
 
@@ -161,7 +161,7 @@ class PlainGpt(nn.Module):
             x = block(x, ids, cos, sin)
         logits = self.head(rms(x)).float()
         logits = SOFTCAP * torch.tanh(logits / SOFTCAP)
-        return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.reshape(-1), ignore_index=-1)
+        return functional.cross_entropy(logits.view(-1, logits.shape[-1]), targets.reshape(-1), ignore_index=-1)
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor]) -> None:
