@@ -90,7 +90,7 @@ def check_causality(evaluator: Evaluator, stream: Stream, reading: Reading) -> t
     tokens_read = 0
     for excerpt in chosen:
         short = replace(reading, chunk=max(1, min(reading.chunk, len(excerpt) // 3)))
-        targets = _changed_targets(excerpt)
+        targets = _changed_targets(excerpt, short.chunk)
         before = one_pass(evaluator, excerpt, short, keep=targets)
         check_sums(before)
         for number, target in enumerate(targets):
@@ -114,11 +114,16 @@ def _excerpts(stream: Stream, reading: Reading) -> list[Stream]:
     return [first, middle.with_ids(twice)]
 
 
-def _changed_targets(excerpt: Stream) -> list[int]:
-    """Two targets, in the last third (after the first lessons) and in the middle, that begin no unit."""
-    wanted = (5 * len(excerpt) // 6, len(excerpt) // 2)
+def _changed_targets(excerpt: Stream, chunk: int) -> list[int]:
+    """Targets that begin no unit: just behind the first lesson and within the first window, in the middle, and late.
+
+    Behind a lesson, so that one that reads on beyond its chunk is seen; early, so that a look far ahead does not end
+    at the window.
+    """
+    borders = (chunk, len(excerpt) // 2 - 2, max(chunk, (len(excerpt) - 2) // chunk * chunk - chunk))
+    wanted = [min(border + 2, len(excerpt) - 1) for border in borders]
     targets = [next((t for t in range(place, 0, -1) if t not in excerpt.starts), 0) for place in wanted]
-    return sorted({target for target in targets if target}, reverse=True)
+    return [target for target in targets if target]
 
 
 def _replaced(excerpt: Stream, target: int, *, is_alone: bool) -> Stream:

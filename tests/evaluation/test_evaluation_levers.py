@@ -1,0 +1,52 @@
+import re
+import subprocess
+import sys
+
+import pytest
+
+from foldover.core import RecipeError
+from foldover.evaluation.levers import EVALUATE_LEVERS, check_evaluate
+from foldover.lm.levers import LEVERS
+
+from .conftest import levers
+
+GOLF_NAMES = """
+    EVAL_STRIDE EVAL_SEQ_LEN EVAL_TEMP TTT_CHUNK_TOKENS TTT_LR TTT_EPOCHS TTT_MOMENTUM TTT_FREEZE_BLOCKS TTT_GRAD_CLIP
+    TTT_BATCH_SEQS TTT_LORA_RANK TTT_LORA_LR TTT_CHUNK_SIZE TTT_EVAL_SEQ_LEN EVAL_CACHE_MIX_WEIGHT
+    EVAL_BIGRAM_MIX_WEIGHT EVAL_CACHE_SIZE VARLEN
+"""
+
+
+@pytest.mark.parametrize("name", GOLF_NAMES.split())
+def test_the_names_of_the_public_scripts_are_accepted(name: str) -> None:
+    assert EVALUATE_LEVERS.find(name).phase == "evaluate"
+
+
+def test_every_lever_is_declared_fully() -> None:
+    assert all(lever.phase == "evaluate" and lever.doc and lever.source for lever in EVALUATE_LEVERS.values())
+    owners = {re.split("=", lever.needs)[0] for lever in EVALUATE_LEVERS.values() if lever.needs}
+    assert owners <= set(EVALUATE_LEVERS)
+
+
+def test_no_short_name_makes_one_of_the_trainer_ambiguous() -> None:
+    theirs = {lever.short_name for lever in LEVERS.values() if not lever.name.startswith("evaluate.")}
+    assert {lever.short_name for lever in EVALUATE_LEVERS.values()} & theirs == set()
+
+
+def test_the_levers_need_no_torch() -> None:
+    code = "import sys, foldover.evaluation.levers, foldover.evaluation.score; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        ({"mode": "sliding", "stride": 17}, "stride"),
+        ({"tap_in_shortest": 8, "tap_in_longest": 7}, "tap_in_shortest"),
+        ({"adapt": "lora"}, "isolation"),
+        ({"adapt": "sgd", "adapt_reset": "document"}, "isolation"),
+    ],
+)
+def test_values_that_do_not_fit_each_other_are_refused(values: dict[str, object], what: str) -> None:
+    with pytest.raises(RecipeError, match=what):
+        check_evaluate(levers(**values), context=16)
