@@ -81,6 +81,11 @@ class Gpt(nn.Module):
         return self._active is not before
 
     @property
+    def plan(self) -> Plan:
+        """What evaluation executes."""
+        return self._plans[-1]
+
+    @property
     def idle(self) -> tuple[nn.Parameter, ...]:
         """Parameters that the training of now does not use."""
         return self._active.idle
