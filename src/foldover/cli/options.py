@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
 from foldover.core import Settings, to_plain
+from foldover.core.settings import COMPUTE, KERNELS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -18,24 +22,47 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 dir_argument = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 study_argument = click.argument("study", metavar="STUDY", type=click.Path(path_type=Path, dir_okay=False))
 jobs_option = click.option(
-    "--jobs", type=click.IntRange(min=1), default=None, help="Runs at a time [default: as many as usable cores]."
+    "--jobs", type=click.IntRange(min=1), default=None, help="Runs at a time [default: as many as GPUs or cores serve]."
 )
-threads_option = click.option(
-    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each run."
-)
-device_option = click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N; a GPU takes one run at a time."
+_MACHINE_OPTIONS = (
+    click.option(
+        "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="That share the rows of a run."
+    ),
+    click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of each process."),
+    click.option(
+        "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N; a process has a GPU to itself."
+    ),
+    click.option("--compute", type=click.Choice(COMPUTE), default="auto", show_default=True, help="Number format."),
+    click.option(
+        "--kernels", type=click.Choice(KERNELS), default="auto", show_default=True, help="Loops of a CPU: C or torch's."
+    ),
+    click.option("--compile", is_flag=True, help="Compile the loss with torch.compile; its time is not counted."),
 )
 
 
-def settings_from(jobs: int | None, threads: int, device: str) -> Settings:
-    """The machine settings that the options name; by default a run a core, or one run at a time on a GPU."""
-    from foldover.execution import usable_cores
+def machine_options(command: Command) -> Command:
+    """Options that say how runs are executed here; the command gets them as `machine`, a `Settings` of one job."""
+
+    @functools.wraps(command)
+    def with_machine(*arguments: Any, **named: Any) -> Any:
+        found = {name: named.pop(name) for name in ("processes", "threads", "device", "compute", "kernels", "compile")}
+        return command(*arguments, machine=Settings(**found), **named)
+
+    for option in reversed(_MACHINE_OPTIONS):
+        with_machine = option(with_machine)
+    return cast(Command, with_machine)
+
+
+def with_jobs(machine: Settings, jobs: int | None) -> Settings:
+    """The settings with so many runs at a time; None: as many as there are GPUs, or else cores, for their processes."""
+    from foldover.execution import usable_cores, visible_gpus
 
     if jobs is None:
-        is_gpu = device.startswith("cuda") or (device == "auto" and Path("/dev/nvidia0").exists())
-        jobs = 1 if is_gpu else max(1, len(usable_cores()) // threads)
-    return Settings(jobs=jobs, threads=threads, device=device)
+        gpus = len(visible_gpus(os.environ)) if machine.device == "auto" or machine.device.startswith("cuda") else 0
+        jobs = len(usable_cores()) // (machine.threads * machine.processes)
+        if gpus or machine.device.startswith("cuda"):
+            jobs = gpus // machine.processes if machine.device in ("auto", "cuda") else 1
+    return replace(machine, jobs=max(1, jobs))
 
 
 def print_json(content: object) -> None:

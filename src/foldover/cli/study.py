@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from foldover.cli.options import (
-    device_option,
     dir_argument,
     jobs_option,
     json_option,
+    machine_options,
     print_json,
-    settings_from,
     study_argument,
     text_width,
-    threads_option,
+    with_jobs,
 )
 from foldover.core import Settings
 
@@ -29,10 +28,9 @@ if TYPE_CHECKING:
 @click.option("--dir", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="Its folder.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @jobs_option
-@threads_option
-@device_option
+@machine_options
 @json_option
-def run(study: Path, folder: Path, quiet: bool, jobs: int | None, threads: int, device: str, as_json: bool) -> None:
+def run(study: Path, folder: Path, quiet: bool, jobs: int | None, machine: Settings, as_json: bool) -> None:
     """Do all of a study: plan, execute, collect, analyse and decide each stage, then report.
 
     The same command again continues where it was interrupted; runs that ended are not repeated.
@@ -40,7 +38,7 @@ def run(study: Path, folder: Path, quiet: bool, jobs: int | None, threads: int, 
     from foldover.cli.watch import ProgressView
     from foldover.lab import create, run_study
 
-    settings = settings_from(jobs, threads, device)
+    settings = with_jobs(machine, jobs)
     session = create(study, folder)
     with ProgressView(quiet=quiet) as view:
         document = run_study(session, settings, view)
@@ -84,7 +82,7 @@ def plan(study: Path, jobs: int | None, as_json: bool) -> None:
     from foldover.lab import check as check_study
     from foldover.lab import outline
 
-    settings = settings_from(jobs, 1, "auto")
+    settings = with_jobs(Settings(), jobs)
     found = outline(check_study(study), jobs=settings.jobs)
     if as_json:
         print_json(found)
@@ -96,15 +94,14 @@ def plan(study: Path, jobs: int | None, as_json: bool) -> None:
 @dir_argument
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @jobs_option
-@threads_option
-@device_option
+@machine_options
 @json_option
-def execute(folder: Path, quiet: bool, jobs: int | None, threads: int, device: str, as_json: bool) -> None:
+def execute(folder: Path, quiet: bool, jobs: int | None, machine: Settings, as_json: bool) -> None:
     """Run what is planned and has not ended; plans the next stage if all that was planned is decided."""
     from foldover.cli.watch import ProgressView
     from foldover.lab import execute_next
 
-    settings: Settings = settings_from(jobs, threads, device)
+    settings: Settings = with_jobs(machine, jobs)
     session = _open(folder)
     with ProgressView(quiet=quiet) as view, session.workspace.hold():
         stage, ended = execute_next(session, settings, view)

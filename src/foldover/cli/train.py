@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from foldover.cli.options import device_option, json_option, print_json, threads_option
+from foldover.cli.options import json_option, machine_options, print_json
 from foldover.core import Budget, Limit, RecipeError, Settings, UserError
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ H100_BF16_FLOPS = 989.5e12  # the denominator of mfu_percent in autoresearch's s
     help="Where the run folder goes.",
 )
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
-@threads_option
-@device_option
+@machine_options
 @json_option
 def train(
     preset: str,
@@ -46,8 +45,7 @@ def train(
     steps: int | None,
     folder: Path,
     quiet: bool,
-    threads: int,
-    device: str,
+    machine: Settings,
     as_json: bool,
 ) -> None:
     """Train one recipe with the built-in trainer and measure it; ends with autoresearch's summary block."""
@@ -58,9 +56,10 @@ def train(
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
     root = folder / f"{stamp}-{spec.run_id}"
     with ProgressView(quiet=quiet) as view:
-        place, outcome = train_once(
-            spec, root, Settings(threads=threads, device=device), on_progress=view.show, on_prepare=view.prepare
-        )
+        found = train_once(spec, root, machine, on_progress=view.show, on_prepare=view.prepare)
+    if found is None:
+        return
+    place, outcome = found
     if as_json:
         print_json({"folder": str(place), "spec": spec, "outcome": outcome})
     elif outcome.status == "finished":

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from foldover.core import Outcome, RunSpec, Settings
-from foldover.execution import LocalExecutor, Progress
+from foldover.execution import InlineExecutor, LocalExecutor, Progress, deferred_interrupts
+from foldover.lab.machine import Follows, check_settings
 from foldover.lab.session import Session
 from foldover.lab.verbs import analyse, collect, decide, execute, pending, plan_next, report
+from foldover.lm.place import place_of
 from foldover.ports import Executor
 from foldover.rundir import RunRoot, read_ended
 from foldover.trainers import get_trainer
@@ -87,10 +90,23 @@ def train_once(
     *,
     on_progress: Callable[[Progress], None],
     on_prepare: Callable[[str, float], None],
-) -> tuple[Path, Outcome]:
-    """One run outside a study, in its own folder under `root`; gives the folder and the outcome."""
-    get_trainer(spec.recipe.trainer).prepare(spec.recipe, spec.constants, on_prepare)
-    with LocalExecutor(settings, on_progress=on_progress) as executor:
-        executor.run_all([spec], root, lambda folder: None)
+) -> tuple[Path, Outcome] | None:
+    """One run outside a study, in its own folder under `root`; gives the folder and the outcome.
+
+    None in processes that torchrun has started with other ranks than 0: they help, and record nothing.
+    """
+    standing, trainer = place_of(settings, os.environ), get_trainer(spec.recipe.trainer)
+    check_settings(trainer, settings)
+    trainer.prepare(spec.recipe, spec.constants, on_prepare)
+    if standing.rank and isinstance(trainer, Follows):
+        trainer.follow(spec, settings)
+        return None
+    if standing.by_torchrun:
+        # In this process, and whole: when one of them dies torchrun ends the others, which must not cut the record.
+        with deferred_interrupts():
+            InlineExecutor(settings, on_progress=on_progress).run_all([spec], root, lambda folder: None)
+    else:
+        with LocalExecutor(settings, on_progress=on_progress) as executor:
+            executor.run_all([spec], root, lambda folder: None)
     place = RunRoot(root).folder(spec.run_id)
     return place, read_ended(place).outcome

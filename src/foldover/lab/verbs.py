@@ -14,6 +14,7 @@ import foldover
 from foldover.core import EMPTY, RunRecord, RunSpec, Settings, Values, Verdict
 from foldover.execution import LocalExecutor, Progress
 from foldover.lab.analysis import Analysis, analyse_records, evidence_of, judge_stage, recommendation_of
+from foldover.lab.machine import check_settings
 from foldover.lab.session import Session, specs_of
 from foldover.lab.staging import plan_stage
 from foldover.lab.workspace import StageDecision
@@ -58,6 +59,7 @@ def execute(
     specs = pending(session)
     if not specs:
         return 0
+    check_settings(session.trainer, settings)
     for recipe in {spec.recipe.digest: spec.recipe for spec in specs}.values():
         session.trainer.prepare(recipe, session.study.constants, on_prepare or _ignore)
     ended = 0

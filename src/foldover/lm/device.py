@@ -15,7 +15,7 @@ from typing import Literal
 
 import torch
 
-from foldover.core import Settings, TrainerError, Values
+from foldover.core import Settings, TrainerError, UserError, Values
 from foldover.lm.ops.build import native_primitives
 from foldover.lm.processor import processor
 
@@ -86,6 +86,25 @@ class Device:
             kernels=self.kernels,
         )
         return record.with_(kernels_note=self.note) if self.note else record
+
+
+def check_gpus(settings: Settings) -> None:
+    """Raises UserError if the GPUs that the settings ask for are not there: once, rather than in each run."""
+    if not settings.device.startswith("cuda"):
+        return
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        raise UserError(
+            "no CUDA device is available", value=settings.device, fix="Use --device cpu, or a torch built for CUDA."
+        )
+    first = torch.device(settings.device).index
+    needed = settings.jobs * settings.processes if first is None else first + settings.processes
+    if needed > count:
+        raise UserError(
+            f"{needed} GPUs are needed: every process of every run has its own; there are {count}",
+            value=settings.device,
+            fix="Use fewer --jobs or --processes.",
+        )
 
 
 def open_device(settings: Settings, *, process: int = 0) -> Device:

@@ -36,9 +36,10 @@ from foldover.lm.loop import Progress, rehearse, train
 from foldover.lm.model import Gpt, build_model
 from foldover.lm.parallel import Nowhere, Ranks, Recorder
 from foldover.lm.parallel.agreement import agreed_formats, check_weights
-from foldover.lm.parallel.gathering import gathered, joined, place_of
+from foldover.lm.parallel.gathering import gathered, joined
 from foldover.lm.parallel.members import Task
 from foldover.lm.parts import Parts, build_parts, restore
+from foldover.lm.place import place_of
 from foldover.lm.preflight import check_budget, check_effects
 from foldover.lm.resolve import resolve
 from foldover.lm.resume import state_to_continue

@@ -117,6 +117,19 @@ class LMTrainer:
         if torch.get_num_threads() == 1:
             probe_cpu()
 
+    def check_settings(self, settings: Settings) -> None:
+        """Raises UserError for a device that is not there."""
+        if settings.device.startswith("cuda"):
+            from foldover.lm.device import check_gpus  # torch only where a GPU is asked for
+
+            check_gpus(settings)
+
+    def follow(self, spec: RunSpec, settings: Settings) -> None:
+        """Help with a run, in a process that torchrun has started with another rank than 0."""
+        from foldover.lm.run import follow_torchrun  # torch only here
+
+        follow_torchrun(spec, settings)
+
     def train(self, spec: RunSpec, folder: RunFolder, settings: Settings) -> Outcome:
         """Prepare, train, evaluate; see `foldover.lm.run`."""
         from foldover.lm.run import run  # torch only here

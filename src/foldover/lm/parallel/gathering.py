@@ -4,40 +4,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from foldover.core import RunSpec, Settings, UserError
+from foldover.core import RunSpec, Settings
 from foldover.lm.parallel.ranks import Alone, RankDiedError, Ranks
+from foldover.lm.place import place_of
 
 MEMBER_SECONDS = 2.0
-TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A process among those of a run. local_rank: among those of its machine."""
-
-    rank: int
-    local_rank: int
-    size: int
-
-
-def place_of(settings: Settings, environment: Mapping[str, str]) -> Place:
-    """The place of a process that nobody has told its rank, unless torchrun did.
-
-    Raises UserError for a number of processes that is not torchrun's.
-    """
-    if any(name not in environment for name in TORCHRUN):
-        return Place(rank=0, local_rank=0, size=settings.processes)
-    rank, size, local_rank = (int(environment[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-    if settings.processes not in (1, size):
-        raise UserError(
-            f"torchrun has started {size} processes", value=settings.processes, fix="Leave out --processes."
-        )
-    return Place(rank=rank, local_rank=local_rank, size=size)
 
 
 @contextmanager
@@ -54,7 +29,7 @@ def gathered(spec: RunSpec, settings: Settings, *, device_type: str) -> Iterator
     from foldover.lm.parallel.group import Group, have_arrived, open_meeting
     from foldover.lm.parallel.members import Members
 
-    if TORCHRUN[0] in os.environ:
+    if place.by_torchrun:
         with Group(rank=place.rank, size=place.size, device_type=device_type) as group:
             yield group
         return
