@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from foldover.core import Factor, Recipe, RecipeError, Resolved, Scalar, Stage, Values
+from foldover.studyfile.branches import check_branches
 from foldover.studyfile.generators import corner_levels
 from foldover.studyfile.table import Report
 from foldover.studyfile.trainer import TrainerInfo
@@ -41,6 +42,17 @@ def check_all(ground: Ground, factors: Mapping[str, Factor | None], stages: Sequ
         ground.report.add(("baseline",), f"[baseline]: {resolved}")
         return
     _check_corners(ground, factors, stages)
+    known = [factor for factor in factors.values() if factor is not None]
+    for index, stage in enumerate(stages):
+        if stage is not None and stage.branch is not None and len(known) == len(factors):
+            changes = [_changes(known, corner) for corner in _corners(stage, known)]
+            found = [ground.resolve(change) for change in changes or [{}]]
+            branched = [resolved for resolved in found if isinstance(resolved, Resolved)]
+            check_branches(ground.trainer, ground.report, index, stage, branched)
+
+
+def _changes(factors: Sequence[Factor], corner: Sequence[int]) -> Mapping[str, Scalar]:
+    return {factor.lever: factor.decode(level) for factor, level in zip(factors, corner, strict=True)}
 
 
 def _check_corners(ground: Ground, factors: Mapping[str, Factor | None], stages: Sequence[Stage | None]) -> None:
@@ -96,7 +108,7 @@ def _check_screen(
     blamed: set[tuple[str, int]] = set()
     unexplained: list[tuple[Mapping[str, Scalar], RecipeError]] = []
     for corner in corners:
-        changes = {factor.lever: factor.decode(level) for factor, level in zip(factors, corner, strict=True)}
+        changes = _changes(factors, corner)
         resolved = ground.resolve(changes)
         if not isinstance(resolved, RecipeError):
             continue

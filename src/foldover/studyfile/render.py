@@ -60,6 +60,8 @@ def _stage(stage: Stage, common: Allowance) -> str:
         f"budgets = [{', '.join(_budget(budget, common) for budget in stage.budgets)}]",
         f"seeds = {_array(stage.seeds)}",
     ]
+    if stage.branch is not None:
+        lines.append(f"branch = {_scalar(stage.branch)}")
     if stage.after is not None:
         lines.append(f"after = {_scalar(stage.after)}")
     if stage.design is not None:

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast, get_args
 
-from foldover.core import Budget, DesignRequest, Factor, Stage, StageKind
+from foldover.core import Branch, Budget, DesignRequest, Factor, Stage, StageKind
 from foldover.studyfile.generators import read_request
 from foldover.studyfile.sections import Allowance, read_budgets, read_name
 from foldover.studyfile.table import Report, Table, is_whole
 
-_COMMON = ("name", "kind", "budgets", "seeds")
+_REQUIRED = ("name", "kind", "budgets", "seeds")
+_COMMON = (*_REQUIRED, "branch")
 _OWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "screen": ("runs", "design", "generators"),
     "confirm": ("after", "best", "worst"),
@@ -29,6 +30,7 @@ class _Draft:
     kind: StageKind | None
     budgets: tuple[Budget, ...] | None
     seeds: tuple[int, ...] | None
+    branch: Branch | None = None
     num_conditions: int | None = None
 
 
@@ -66,13 +68,14 @@ def read_stages(
 
 
 def _read_draft(table: Table, allowance: Allowance) -> _Draft:
-    for key in _COMMON:
+    for key in _REQUIRED:
         table.require(key)
     return _Draft(
         name=read_name(table, "name"),
         kind=cast("StageKind | None", table.choice("kind", get_args(StageKind))),
         budgets=read_budgets(table, "budgets", allowance),
         seeds=_seeds(table),
+        branch=cast("Branch | None", table.choice("branch", get_args(Branch))),
     )
 
 
@@ -85,7 +88,7 @@ def _read_stage(table: Table, draft: _Draft, known: _Known) -> Stage | None:
     own = readers[draft.kind](table, draft, known)
     if own is None or draft.name is None or draft.budgets is None or draft.seeds is None:
         return None
-    return replace(own, name=draft.name, budgets=draft.budgets, seeds=draft.seeds)
+    return replace(own, name=draft.name, budgets=draft.budgets, seeds=draft.seeds, branch=draft.branch)
 
 
 def _read_screen(table: Table, draft: _Draft, known: _Known) -> Stage | None:

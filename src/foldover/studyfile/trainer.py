@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from foldover.core import LeverSet, Recipe, Resolved, Values
+from foldover.core import Budget, LeverSet, Limit, Recipe, Resolved, Values
 
 
 class TrainerInfo(Protocol):
@@ -29,6 +29,17 @@ class TrainerInfo(Protocol):
 
     def resolve(self, recipe: Recipe) -> Resolved:
         """What the recipe becomes."""
+
+
+@runtime_checkable
+class BranchInfo(Protocol):
+    """What a trainer has besides if its runs can branch from a trunk; `ports.Branches` is that and more."""
+
+    def trunk_recipe(self, recipe: Recipe) -> Recipe:
+        """The recipe at constant rates that begins as this one does. Raises RecipeError that says why there is none."""
+
+    def branch_point(self, resolved: Resolved, budget: Budget) -> Limit | None:
+        """What a run trains exactly as its trunk; None where that is nothing. Raises RecipeError."""
 
 
 TrainerOf = Callable[[str], TrainerInfo]
