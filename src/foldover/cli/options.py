@@ -24,14 +24,18 @@ study_argument = click.argument("study", metavar="STUDY", type=click.Path(path_t
 jobs_option = click.option(
     "--jobs", type=click.IntRange(min=1), default=None, help="Runs at a time [default: as many as GPUs or cores serve]."
 )
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of each process."
+)
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N; a process has a GPU to itself."
+)
 _MACHINE_OPTIONS = (
     click.option(
         "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="That share the rows of a run."
     ),
-    click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of each process."),
-    click.option(
-        "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N; a process has a GPU to itself."
-    ),
+    threads_option,
+    device_option,
     click.option("--compute", type=click.Choice(COMPUTE), default="auto", show_default=True, help="Number format."),
     click.option(
         "--kernels", type=click.Choice(KERNELS), default="auto", show_default=True, help="Loops of a CPU: C or torch's."
