@@ -91,9 +91,7 @@ def test_the_fitted_temperature_is_the_best_of_a_fine_grid_on_training_rows(mode
     with torch.no_grad():
         logits = model.logits(ids[:, :-1]).double()
     grid = np.arange(0.3, 4.0, 0.005)
-    losses = [
-        float(torch.nn.functional.cross_entropy((logits / t).flatten(0, 1), ids[:, 1:].flatten())) for t in grid
-    ]
+    losses = [float(torch.nn.functional.cross_entropy((logits / t).flatten(0, 1), ids[:, 1:].flatten())) for t in grid]
     assert found == pytest.approx(grid[int(np.argmin(losses))], abs=0.006)
 
 

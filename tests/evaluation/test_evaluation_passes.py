@@ -1,5 +1,6 @@
 """Windows, isolation and what stays of them: scores against loops that know no windows."""
 
+import itertools
 import math
 
 import numpy as np
@@ -27,7 +28,7 @@ def reference(module: nn.Module, stream: object, *, stride: int, is_isolated: bo
     ids = stream.ids.tolist()
     ends = stream.starts.tolist() if is_isolated else [0, len(ids)]
     nats = 0.0
-    for begin, end in zip(ends[:-1], ends[1:], strict=True):
+    for begin, end in itertools.pairwise(ends):
         for target in range(begin + 1, end):
             position = target - 1 - begin
             late = max(0, position - CONTEXT + 1)
@@ -116,7 +117,9 @@ def test_the_standard_error_of_a_ratio_is_that_of_the_book() -> None:
 
 def test_the_standard_error_of_a_score_is_over_documents(model: ModuleScorer) -> None:
     stream = stream_of(30, 40, 50)
-    result = one_pass(Evaluator(model=model, tokens_at_once=64), stream.joined(), Reading(context=16, stride=4, chunk=99))
+    result = one_pass(
+        Evaluator(model=model, tokens_at_once=64), stream.joined(), Reading(context=16, stride=4, chunk=99)
+    )
     nats = [np.where(stream.is_scored, result.nats, 0)[a:b].sum() for a, b in ((0, 30), (30, 70), (70, 120))]
     sizes = [stream.bytes[a:b].sum() for a, b in ((0, 30), (30, 70), (70, 120))]
     found = evaluate(model, inputs_of(stream), levers(mode="sliding"), is_proven=False).measured[1].score
@@ -126,5 +129,7 @@ def test_the_standard_error_of_a_score_is_over_documents(model: ModuleScorer) ->
 def test_rows_are_units_whose_first_token_is_context(model: ModuleScorer) -> None:
     rows = rows_of(stream_of(90, 40))
     text = stream_of_rows(rows)
-    result = one_pass(Evaluator(model=model, tokens_at_once=64), text, Reading(context=CONTEXT, stride=CONTEXT, chunk=999))
+    result = one_pass(
+        Evaluator(model=model, tokens_at_once=64), text, Reading(context=CONTEXT, stride=CONTEXT, chunk=999)
+    )
     assert result.counts.reshape(len(rows.ids), -1).tolist() == [[0] + [1] * CONTEXT] * len(rows.ids)
