@@ -48,6 +48,20 @@ static inline float exponential(float x) {
     return p * scale;
 }
 
+/* In lanes: a maximum that minds NaN is not vectorised otherwise. */
+static inline float largest(const float *x, int64_t n) {
+    float lanes[16], top = x[0];
+    int64_t j = 0;
+    if (n >= 16) {
+        for (int l = 0; l < 16; l++) lanes[l] = x[l];
+        for (j = 16; j + 16 <= n; j += 16)
+            for (int l = 0; l < 16; l++) lanes[l] = x[j + l] > lanes[l] ? x[j + l] : lanes[l];
+        for (int l = 0; l < 16; l++) top = lanes[l] > top ? lanes[l] : top;
+    }
+    for (; j < n; j++) top = x[j] > top ? x[j] : top;
+    return top;
+}
+
 static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
 #define JOIN_(a, b) a##_##b
@@ -216,11 +230,8 @@ void NAME(softmax)(ELEMENT *s, float scale, int64_t n, int64_t T, int64_t window
     for (int64_t m = 0; m < n; m++)
         for (int64_t i = 0; i < T; i++, s += T) {
             int64_t first = i > window ? i - window : 0, last = i + 1;
-            float top = LOAD(s[first]);
-            for (int64_t j = first; j < last; j++) {
-                row[j] = LOAD(s[j]);
-                top = row[j] > top ? row[j] : top;
-            }
+            for (int64_t j = first; j < last; j++) row[j] = LOAD(s[j]);
+            float top = largest(row + first, last - first);
             float sum = 0.0f;
             for (int64_t j = first; j < last; j++) {
                 row[j] = exponential((row[j] - top) * scale);
