@@ -1,4 +1,7 @@
-"""Run every benchmark beside its peer, print the table, and write docs/benchmarks.md with `--write`."""
+"""Run benchmarks beside their peers and print the tables; with `--write`, put them into docs/benchmarks.md.
+
+Sections: statistics, train, workers; all of them if none is named. Training on a GPU: `python -m benchmarks.gpu`.
+"""
 
 from __future__ import annotations
 
@@ -9,53 +12,65 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
-import datetime
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import screens
-from benchmarks.measure import Comparison, describe_machine, table
+from benchmarks import screens, training, workers
+from benchmarks.section import Section, write_into
+from benchmarks.shapes import SHAPES
 
-DOC = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-WRITE_ROUNDS = 9
-INTRODUCTION = """Each row compares foldover with what one would use otherwise, on the same machine in the same minutes:
-the sides take turns, round by round, one thread each, and the ratio is that of the medians. `make bench` measures
-anew; `python -m benchmarks --write` writes this page. Aims are what the project holds itself to; a row that misses
-its aim says so."""
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+ROUNDS = {"statistics": 9, "train": 5, "workers": 5}
+MIN_ROUNDS = 3
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=WRITE_ROUNDS, help="turns of each side [default: %(default)s]")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(ROUNDS)} [default: all]")
+    parser.add_argument("--rounds", type=int, help=f"turns of each side [default: {ROUNDS}]")
+    parser.add_argument("--shape", action="append", choices=sorted(SHAPES), help="of training; may be repeated")
+    parser.add_argument("--no-quality", action="store_true", help="leave out the comparison of final losses")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to this file")
+    parser.add_argument(
+        "--write", type=Path, nargs="?", const=PAGE, metavar="PAGE", help="rewrite the tables of a page"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if a must is missed")
     options = parser.parse_args(arguments)
-    if options.rounds < 3:
-        parser.error("a median needs at least 3 rounds")
-    before = describe_machine()
-    print("\n".join(before))
-    sections: list[tuple[str, list[Comparison], list[str]]] = []
-    for title, run in screens.BENCHMARKS:
-        print(f"\n{title}", flush=True)
-        found, notes = run(options.rounds)
-        sections.append((title, found, notes))
-        print("\n".join([*table(found), *notes]), flush=True)
-    missed = [c.name for _, found, _ in sections for c in found if not c.is_met]
-    print(f"\nbelow their aim: {'; '.join(missed)}" if missed else "\nevery aim is met")
-    if options.write:
-        DOC.write_text(page(before, sections, options.rounds), encoding="utf-8")
-        print(f"wrote {DOC}")
-    return 0
-
-
-def page(machine: list[str], sections: list[tuple[str, list[Comparison], list[str]]], rounds: int) -> str:
-    """docs/benchmarks.md."""
-    today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
-    lines = ["# Benchmarks", "", INTRODUCTION, "", f"Measured {today} in {rounds} rounds.", ""]
-    lines += [f"- {line}" for line in machine]
-    for title, found, notes in sections:
-        lines += ["", f"## {title}", "", *table(found), ""]
-        lines += [f"- {note}" for note in notes]
-    return "\n".join(lines).rstrip() + "\n"
+    unknown = sorted(set(options.sections) - set(ROUNDS))
+    if unknown:
+        parser.error(f"unknown section {unknown[0]}; there are {', '.join(ROUNDS)}")
+    if options.rounds is not None and options.rounds < MIN_ROUNDS:
+        parser.error(f"a median needs at least {MIN_ROUNDS} rounds")
+    shapes = options.shape or sorted(SHAPES, reverse=True)
+    runs: dict[str, Callable[[int], Section]] = {
+        "statistics": screens.section,
+        "train": lambda rounds: training.section(shapes, rounds, has_quality=not options.no_quality),
+        "workers": workers.section,
+    }
+    made = []
+    for name, run in runs.items():
+        if options.sections and name not in options.sections:
+            continue
+        made.append(run(options.rounds or ROUNDS[name]))
+        print("\n".join(["", *made[-1].text()]), flush=True)
+        if options.write:
+            write_into(options.write, [made[-1]])
+    checks = [check for section in made for check in section.checks]
+    missed = [check.name for check in checks if not check.is_kept]
+    print(f"\nmissed: {'; '.join(missed)}" if missed else f"\nevery must is kept ({len(checks)} checks)")
+    if options.json:
+        figures = {
+            section.name: {
+                "machine": list(section.machine),
+                "checks": {check.name: [check.value, check.verdict] for check in section.checks},
+                **section.figures,
+            }
+            for section in made
+        }
+        options.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    return 1 if missed and options.strict else 0
 
 
 if __name__ == "__main__":

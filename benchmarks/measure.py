@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("numpy", "scipy", "statsmodels", "pandas", "patsy", "formulaic")
+PACKAGES = ("torch", "litgpt", "numpy", "scipy", "statsmodels", "pandas", "patsy", "formulaic")
+INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +78,11 @@ def describe_machine() -> list[str]:
     """Processor, cores, load and versions, one line each."""
     load = os.getloadavg() if hasattr(os, "getloadavg") else ()
     busy = f"; load {load[0]:.1f}, {load[1]:.1f}, {load[2]:.1f} in the last 1, 5 and 15 minutes" if load else ""
+    isa = " ".join(name for name in INSTRUCTION_SETS if name in _cpu_info("flags", "Features").split())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     packages = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
     return [
-        f"machine: {_processor()}, {cores} usable cores{busy}",
+        f"machine: {_processor()}, {cores} usable cores{f', {isa}' if isa else ''}{busy}",
         f"system: {platform.system()} {platform.machine()}, Python {platform.python_version()}; {packages}",
     ]
 
@@ -107,12 +109,16 @@ def _aim(c: Comparison) -> str:
 
 
 def _processor() -> str:
+    return _cpu_info("model name") or platform.processor() or platform.machine()
+
+
+def _cpu_info(*names: str) -> str:
+    """What Linux says of the first processor under any of these names; "" if nothing."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+        return ""
+    return next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith(names)), "")
 
 
 def _version(package: str) -> str:

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.measure import Comparison, interleave, timed
+from benchmarks.measure import Comparison, describe_machine, interleave, table, timed
+from benchmarks.section import Section
 from foldover.simulator import full_factorial, get_surface
 from foldover.stats import LeastSquares, bootstrap_effects
 
@@ -32,6 +33,26 @@ REPLICATES = 10_000
 PEER_REPLICATES = 40
 AGREEMENT = 1e-10
 COLD_LIMIT = 0.5
+
+
+def section(rounds: int) -> Section:
+    """Every comparison of this file."""
+    machine = describe_machine()
+    lines: list[str] = []
+    figures = {}
+    for title, run in BENCHMARKS:
+        print(f"  {title}", file=sys.stderr)
+        found, notes = run(rounds)
+        lines += [f"### {title}", "", *table(found), "", *(f"- {note}" for note in notes), ""]
+        figures[title] = [{"what": c.name, "peer": c.peer, "own": c.own, "other": c.other} for c in found]
+    return Section(
+        name="statistics",
+        title="Statistics of a screen",
+        command=f"python -m benchmarks statistics --rounds {rounds}",
+        machine=machine,
+        lines=lines[:-1],
+        figures=figures,
+    )
 
 
 def screen() -> tuple[Array, Array, npt.NDArray[np.int64]]:
