@@ -35,6 +35,7 @@ ARGUMENTS = {
     "DIR": "The folder of a study, as `foldover run` makes it.",
     "PATH": "The folder of a study, or a CSV file with a header.",
     "[REQUEST]": "A two-level design: `2^4`, `2^(5-1)`.",
+    "RUN": "A run folder that kept its final state or a checkpoint, or the file of one.",
     "STUDY": "A study file; [study-file.md](study-file.md) says what it may hold.",
     "[TRAINER]": "A trainer's name; [levers.md](levers.md) lists what it prints.",
 }

@@ -17,6 +17,7 @@ import foldover
 from foldover.cli.analyse import analyse
 from foldover.cli.data import data
 from foldover.cli.design import design
+from foldover.cli.diagnose import diagnose
 from foldover.cli.levers import levers
 from foldover.cli.race import race
 from foldover.cli.study import check, collect, decide, execute, plan, report, run, status, verify
@@ -48,6 +49,7 @@ for command in (
     verify,
     status,
     train,
+    diagnose,
     levers,
     data,
     design,

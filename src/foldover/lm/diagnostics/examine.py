@@ -1,0 +1,215 @@
+"""A kept state to a `Diagnosis`: the model rebuilt, run over rows of its own validation stream, its weights read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from foldover.core import RunSpec, Settings, UserError, bind
+from foldover.data import ScoredRows
+from foldover.lm.checkpoint import FOLDER as CHECKPOINTS
+from foldover.lm.checkpoint import checkpoints, read_checkpoint
+from foldover.lm.device import Device, open_device
+from foldover.lm.diagnostics.diagnosis import BranchFigures, ConfusedTokens, Diagnosis, Gate, Logits, PositionFigures
+from foldover.lm.diagnostics.observe import (
+    BRANCHES,
+    Predictions,
+    Seen,
+    gradient_norms,
+    observe,
+    predictions_of,
+    without_branch,
+)
+from foldover.lm.diagnostics.predictions import (
+    accuracy,
+    boundary,
+    calibration,
+    confusions,
+    loss_by_position,
+    shares,
+)
+from foldover.lm.diagnostics.weights import figures_of, recurring_rows
+from foldover.lm.inputs import open_data, rows_to_score, training_rows
+from foldover.lm.levers import TrainConfig
+from foldover.lm.model import Gpt, build_model
+from foldover.lm.model.parameter import role_parameters
+from foldover.lm.state import STATE, load_state
+from foldover.lm.token_classes import token_classes
+from foldover.lm.token_traits import token_kind, token_traits
+from foldover.rundir import SPEC
+from foldover.rundir.folder import read_spec
+
+KINDS = ("word start", "other letters", "digit", "punctuation", "white space", "other bytes", "special")
+"""In the order of `foldover.lm.token_traits`."""
+ABLATION_TOKENS = 4096
+GRADIENT_ROWS = 4
+DEAD_RATIO = 0.02
+DEAD_BPB = 0.001
+"""A branch is dead if it adds less than this share of the stream and its absence costs less than this (G29)."""
+GATES = ("gate", "residual_scale", "x0_scale", "control")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A state on disk. folder: of its run."""
+
+    path: Path
+    folder: Path
+    spec: RunSpec
+
+
+def find_state(place: Path) -> Kept:
+    """The state at a path: a run folder, a folder that holds one run, or a state's own file.
+
+    A run's final state comes before its checkpoints, of which the last is taken. Raises UserError where nothing was
+    kept, with the command that keeps it.
+    """
+    if place.is_file() and place.suffix == ".safetensors":
+        folder = place.parent.parent if place.parent.name == CHECKPOINTS else place.parent
+        return Kept(path=place, folder=folder, spec=_spec(folder))
+    folder = place
+    inner = sorted((place / "runs").glob("*/spec.json")) if not (place / "spec.json").exists() else []
+    if len(inner) > 1:
+        raise UserError(f"{place} holds {len(inner)} runs", fix=f"Name one, such as {inner[0].parent}.")
+    if inner:
+        folder = inner[0].parent
+    spec = _spec(folder)
+    found = [path for path in (folder / STATE, *checkpoints(folder)) if path.exists()]
+    if not found:
+        raise UserError(
+            f"run {folder} kept no state",
+            fix="Run it again so that it does: foldover train --keep-state, with the same preset, levers and seed.",
+        )
+    return Kept(path=found[0], folder=folder, spec=spec)
+
+
+def diagnose(kept: Kept, settings: Settings, *, tokens: int) -> Diagnosis:
+    """Examine a state on at most that many targets of its run's own validation rows, in fp32 on a CPU.
+
+    Raises what the data cannot be, and TrainerError for a file that is damaged or another model's.
+    """
+    spec, device = kept.spec, open_device(settings)
+    config = bind(TrainConfig, spec.recipe.values)
+    data = open_data(spec.recipe, spec.constants)
+    rows = _first(rows_to_score(spec, data), tokens)
+    model = build_model(config, seed=spec.seed, device=device.device, traits=lambda: token_traits(data))
+    _load(model, kept.path)
+    cap = config.model.softcap
+    said = predictions_of(model, rows.ids, device, cap=cap)
+    figures = [
+        figures_of(name, parameter.detach().double().cpu().numpy())
+        for name, parameter in role_parameters(model)
+        if parameter.ndim == 2 and min(parameter.shape) > 1 and parameter.role not in ("auxiliary", *GATES)
+    ]
+    few = _first(rows, ABLATION_TOKENS)
+    seen = observe(model, rows.ids, device)
+    training = training_rows(spec, data).take(GRADIENT_ROWS)
+    pieces = data.tokenizer.id_bytes
+    targets = rows.ids[:, 1:]
+    classes = token_classes(pieces)
+    kinds = np.array([token_kind(piece) for piece in pieces])
+    is_start = np.array([piece[:1] == b" " for piece in pieces])
+    return Diagnosis(
+        state=kept.path.name,
+        run_id=spec.run_id,
+        tokens=int(targets.size),
+        ablated_tokens=int(few.bytes.size),
+        val_bpb=_bpb(said, rows),
+        loss=float(said.nats.mean()),
+        positions=loss_by_position(said.nats),
+        kinds=shares(said.nats, kinds[targets], KINDS),
+        calibration=calibration(said.confidence, said.predicted == targets),
+        accuracy=accuracy(said.predicted == targets, said.is_top5, is_start[targets]),
+        boundary=boundary(said.nats, classes.sentence_end[rows.ids[:, :-1]]),
+        confusions=tuple(
+            ConfusedTokens(target=_text(pieces, one.target), predicted=_text(pieces, one.predicted), count=one.count)
+            for one in confusions(targets, said.predicted, vocab_size=data.vocab_size)
+        ),
+        logits=Logits(largest=said.largest_logit, cap=cap, near_cap=said.near_cap),
+        layers=tuple(
+            PositionFigures(
+                position=i,
+                stream_rms=math.sqrt(one.squares / one.tokens),
+                largest_activation=one.largest_activation,
+                large_activations=one.large_activations / one.activations,
+            )
+            for i, one in enumerate(seen)
+        ),
+        branches=_branches(model, few, device, cap, seen),
+        matrices=tuple(figures),
+        recurring_rows=recurring_rows(figures),
+        gates=gates_of(model),
+        gradients=gradient_norms(model, training, device),
+    )
+
+
+def gates_of(model: Gpt) -> tuple[Gate, ...]:
+    """Every scalar and vector that scales, mixes or gates, by name; of a matrix of them each row."""
+    found = []
+    for name, parameter in role_parameters(model):
+        if parameter.role in GATES:
+            values = parameter.detach().double()
+            rows = [(f"{name}[{i}]", row) for i, row in enumerate(values)] if values.ndim > 1 else [(name, values)]
+            for row_name, row in rows:
+                low, high = float(row.min()), float(row.max())
+                found.append(Gate(name=row_name, size=row.numel(), mean=float(row.mean()), low=low, high=high))
+    return tuple(found)
+
+
+def _branches(
+    model: Gpt, rows: ScoredRows, device: Device, cap: float, seen: Sequence[Seen]
+) -> tuple[BranchFigures, ...]:
+    whole = _bpb(predictions_of(model, rows.ids, device, cap=cap), rows)
+    found = []
+    for position, one in enumerate(seen):
+        for branch in BRANCHES:
+            plan = without_branch(model.plan, position, branch)
+            lost = _bpb(predictions_of(model, rows.ids, device, cap=cap, plan=plan), rows) - whole
+            sums = one.branches[branch]
+            contribution = sums.ratio / sums.tokens
+            found.append(
+                BranchFigures(
+                    position=position,
+                    branch=branch,
+                    contribution=contribution,
+                    ablation_bpb=lost,
+                    is_dead=contribution < DEAD_RATIO and lost < DEAD_BPB,
+                )
+            )
+    return tuple(found)
+
+
+def _bpb(said: Predictions, rows: ScoredRows) -> float:
+    return float((said.nats * rows.is_scored).sum() / (math.log(2.0) * rows.bytes.sum()))
+
+
+def _first(rows: ScoredRows, tokens: int) -> ScoredRows:
+    """The first rows, at least one, of at most that many targets."""
+    count = max(1, tokens // rows.bytes.shape[1])
+    return ScoredRows(ids=rows.ids[:count], bytes=rows.bytes[:count], is_scored=rows.is_scored[:count])
+
+
+@torch.no_grad()
+def _load(model: Gpt, path: Path) -> None:
+    if path.name == STATE:
+        load_state(model, path)
+        return
+    tensors = read_checkpoint(path).tensors
+    for name, parameter in model.named_parameters():
+        parameter.copy_(tensors[f"model/{name}"])
+
+
+def _spec(folder: Path) -> RunSpec:
+    if not (folder / SPEC).exists():
+        raise UserError(f"{folder} is no run folder: it has no {SPEC}", fix="Name the folder of one run.")
+    return read_spec(folder)[0]
+
+
+def _text(pieces: Sequence[bytes], token: int) -> str:
+    """A token as a reader sees it: its text with escapes, or its number if it is a special."""
+    return repr(pieces[token].decode("utf-8", errors="backslashreplace"))[1:-1] if pieces[token] else f"<{token}>"
