@@ -119,7 +119,8 @@ def _answered() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        raise RankDiedError(f"a process of the run is gone or silent: {error}") from error
+        said = str(error).partition(" This is typically")[0]  # what follows is torch's advice to read logs
+        raise RankDiedError(f"a process of the run is gone or silent: {said}") from error
 
 
 @contextmanager
