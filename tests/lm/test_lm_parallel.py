@@ -121,6 +121,9 @@ def test_a_run_that_one_process_began_is_gone_on_with_by_two(tmp_path: Path, mon
     def add_or_die(self: RunFolder, **values: object) -> None:
         add(self, **values)  # type: ignore[arg-type]
         if values["step"] == 5:
+            for file in (self._curve, self._events):
+                if file is not None:
+                    file.close()
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
