@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -49,9 +49,14 @@ class Laid:
 
 
 def lay_out(
-    tensors: Sequence[StoredTensor], blobs: Mapping[str, bytes], *, codec: Codec = "auto", level: int | None = None
+    tensors: Sequence[StoredTensor],
+    blobs: Mapping[str, bytes],
+    *,
+    codec: Codec = "auto",
+    level: int | None = None,
+    to_stream: Callable[[Modelled], bytes] = stream_bytes,
 ) -> Laid:
-    """All bytes but the header's. Errors as of `pack_artifact`."""
+    """All bytes but the header's. to_stream: makes the coded stream. Errors as of `pack_artifact`."""
     _check_codec(codec, level)
     ordered = sorted(tensors, key=lambda tensor: tensor.name)
     parts = [checked_part(tensor, part) for tensor in ordered for part in tensor.parts]
@@ -63,7 +68,7 @@ def lay_out(
     payload: list[bytes] = []
     places: dict[_Group, int] = {}
     if coded:
-        for data, codecs in ((model_bytes(modelled), PLAIN_CODECS), (stream_bytes(modelled), ("raw",))):
+        for data, codecs in ((model_bytes(modelled), PLAIN_CODECS), (to_stream(modelled), ("raw",))):
             _append(sections, payload, data, 1, codecs, None)
     used: dict[_Group, str] = dict.fromkeys(coded, "ans")
     general = _codecs_of(codec)
@@ -103,11 +108,6 @@ def checked_part(tensor: StoredTensor, part: Part) -> Part:
 def models_of(parts: Sequence[Part]) -> Modelled:
     """Models of parts that can be coded."""
     return model_symbols([part.array.reshape(as_matrix(part.array.shape)) for part in parts])
-
-
-def can_code(part: Part) -> bool:
-    """Whether our own coder takes such a part."""
-    return part.array.dtype.name in CODED_DTYPES
 
 
 def _group_of(part: Part) -> _Group:
