@@ -17,7 +17,7 @@ NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-/]{0,199})")
 MOST_DIMENSIONS = 8
 MOST_PARTS = 1 << 16
 # What opening may make of a file: this much of any, and of a longer one this many times its bytes.
-FREE_BYTES = 1 << 26
+FREE_BYTES = 1 << 25
 MOST_EXPANSION = 1 << 8
 # Of an index: there is none.
 ABSENT = -1
