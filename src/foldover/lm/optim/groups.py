@@ -31,18 +31,17 @@ class AdamGroup:
     is_decayed: bool = False
 
 
-def adam_groups(optimizer: Optimizer, *, width: int) -> tuple[AdamGroup, ...]:
-    """The AdamW groups of a recipe at a width."""
+def adam_groups(optimizer: Optimizer, *, width: int, is_tied: bool = False) -> tuple[AdamGroup, ...]:
+    """The AdamW groups of a recipe at a width. is_tied: whether the token table is the head, too."""
     k = (width / REFERENCE_WIDTH) ** optimizer.width_exponent
     beta1 = optimizer.adam_beta1
+    tables: tuple[Role, ...] = ("embedding", "value_embedding", "hash_embedding")
+    rates: list[tuple[tuple[Role, ...], float]] = [(tables, optimizer.embedding_lr)]
+    if is_tied and optimizer.tied_embedding_lr:
+        rates = [(tables[:1], optimizer.tied_embedding_lr), (tables[1:], optimizer.embedding_lr)]
     return (
         AdamGroup(roles=("head", "auxiliary"), lr=optimizer.unembedding_lr * k, beta1=beta1, is_decayed=True),
-        AdamGroup(
-            roles=("embedding", "value_embedding", "hash_embedding"),
-            lr=optimizer.embedding_lr * k,
-            beta1=beta1,
-            is_decayed=True,
-        ),
+        *(AdamGroup(roles=roles, lr=rate * k, beta1=beta1, is_decayed=True) for roles, rate in rates),
         AdamGroup(
             roles=("residual_scale", "control", "bias"),
             lr=optimizer.scalar_lr * optimizer.scalar_lr_share,
@@ -124,8 +123,10 @@ class MuonAdamW:
         return tuple(i for i, p in enumerate(parameters) if self._names[p] in names) if names else ()
 
 
-def build_optimizer(model: nn.Module, optimizer: Optimizer, *, width: int, muon_dtype: torch.dtype) -> MuonAdamW:
-    """Muon for the matrices, grouped by shape, AdamW for the rest.
+def build_optimizer(
+    model: nn.Module, optimizer: Optimizer, *, width: int, muon_dtype: torch.dtype, is_tied: bool = False
+) -> MuonAdamW:
+    """Muon for the matrices, grouped by shape, AdamW for the rest. is_tied: as in `adam_groups`.
 
     Raises TrainerError for a parameter that no group takes: it would never be trained.
     """
@@ -135,7 +136,7 @@ def build_optimizer(model: nn.Module, optimizer: Optimizer, *, width: int, muon_
         by_role[parameter.role].append(parameter)
         names[parameter] = name
     adam = []
-    for group in adam_groups(optimizer, width=width):
+    for group in adam_groups(optimizer, width=width, is_tied=is_tied):
         members: list[nn.Parameter] = [p for role in group.roles for p in by_role.pop(role, [])]
         if members:
             adam.append(

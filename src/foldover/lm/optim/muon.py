@@ -41,7 +41,7 @@ class Muon:
         step_size = lr * self._scale
         if weight_decay and self._is_cautious:
             # Only where update and weight agree in sign, so where the update shrinks the weight already.
-            agree = (X * self.stack >= 0).to(X.dtype)
+            agree = torch.mul(X, self.stack).ge_(0.0)
             self.stack.addcmul_(self.stack, agree, value=-step_size * weight_decay)
         elif weight_decay:
             self.stack.mul_(1.0 - lr * weight_decay)

@@ -24,6 +24,13 @@ POLAR_EXPRESS: Coefficients = (
     (3.285753657755655, -2.3681294933425376, 0.46449024233003106),
     (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
 )
+POLAR_EXPRESS_GOLF: Coefficients = (
+    (8.237312490495558, -23.157747414558205, 16.680568411445918),
+    (4.082441999064834, -2.893047735332586, 0.525284925697565),
+    (3.926347992254655, -2.854746803476530, 0.531802242289499),
+    (3.298218713308514, -2.424541981026706, 0.486320083588441),
+    (2.320007312889811, -1.686216972996763, 0.420680273402352),
+)
 QUINTIC_GOLF = (3.4445, -4.7750, 2.0315)  # of the first Muon; its singular values end between 0.68 and 1.13
 NORM_MARGIN, NORM_FLOOR = 1.02, 1e-6  # Polar Express
 GOLF_NORM_FLOOR = 1e-7
@@ -138,8 +145,9 @@ def build_chain(optimizer: Optimizer, like: Tensor, *, dtype: torch.dtype) -> tu
     if optimizer.row_normalize:
         chain.append(RowNormalize())
     steps = optimizer.orthogonal_steps
-    if optimizer.orthogonalization == "polar_express":
-        chain.append(Orthogonalize(POLAR_EXPRESS[:steps], margin=NORM_MARGIN, floor=NORM_FLOOR, dtype=dtype))
+    polar = {"polar_express": POLAR_EXPRESS, "polar_express_golf": POLAR_EXPRESS_GOLF}.get(optimizer.orthogonalization)
+    if polar is not None:
+        chain.append(Orthogonalize(polar[:steps], margin=NORM_MARGIN, floor=NORM_FLOOR, dtype=dtype))
     else:
         chain.append(Orthogonalize((QUINTIC_GOLF,) * steps, margin=1.0, floor=GOLF_NORM_FLOOR, dtype=dtype))
     if optimizer.normuon:
