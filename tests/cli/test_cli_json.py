@@ -66,7 +66,13 @@ def test_a_plan_prints_every_condition_with_its_levels(call, quick_path):
 
 def test_a_status_is_a_list_of_packages(call, finished):
     rows = call("status", finished, "--json").json
-    assert rows[0] == {"package": "screen @ 2 min", "planned": 32, "by_status": {"finished": 32}}
+    assert rows[0] == {
+        "package": "screen @ 2 min",
+        "planned": 32,
+        "by_status": {"finished": 32},
+        "role": "compared",
+        "continued": 0,
+    }
 
 
 def test_levers_are_printed_with_their_domains(call):

@@ -41,6 +41,25 @@ _MACHINE_OPTIONS = (
         "--kernels", type=click.Choice(KERNELS), default="auto", show_default=True, help="Loops of a CPU: C or torch's."
     ),
     click.option("--compile", is_flag=True, help="Compile the loss with torch.compile; its time is not counted."),
+    click.option(
+        "--save-every",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        metavar="STEPS",
+        help="A checkpoint, from which a run that died goes on; 0: none.",
+    ),
+    click.option("--keep-state", is_flag=True, help="Keep the trained weights in the run's folder."),
+)
+_MACHINE_SETTINGS = (
+    "processes",
+    "threads",
+    "device",
+    "compute",
+    "kernels",
+    "compile",
+    "save_every",
+    "keep_state",
 )
 
 
@@ -49,7 +68,7 @@ def machine_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_machine(*arguments: Any, **named: Any) -> Any:
-        found = {name: named.pop(name) for name in ("processes", "threads", "device", "compute", "kernels", "compile")}
+        found = {name: named.pop(name) for name in _MACHINE_SETTINGS}
         return command(*arguments, machine=Settings(**found), **named)
 
     for option in reversed(_MACHINE_OPTIONS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,9 @@ from foldover.cli.options import duration
 from foldover.core import Design, Scalar
 
 if TYPE_CHECKING:
-    from foldover.lab import Outline, OutlineStage
+    from foldover.lab import Outline, OutlineStage, OutlineTrunk
+
+TRUNK_WIDTH = 110
 
 
 def plan_text(outline: Outline) -> str:
@@ -29,16 +32,24 @@ def _stage_lines(stage: OutlineStage) -> list[str]:
     lines = [
         f"stage {stage.name} ({stage.kind}): {bound}{stage.num_conditions} conditions x "
         f"{len(stage.budgets)} budgets ({', '.join(stage.budgets)}) x {len(stage.seeds)} seeds "
-        f"({', '.join(map(str, stage.seeds))}) = {stage.cost.runs} runs, about {duration(stage.cost.wall_seconds)}"
+        f"({', '.join(map(str, stage.seeds))}){_runs(stage)}, about {duration(stage.cost.wall_seconds)}"
     ]
     if stage.design is not None:
         lines += _design_lines(stage.design)
     if stage.conditions:
         lines += _condition_lines(stage)
+    lines += [f"  {line}" for trunk in stage.trunks for line in _trunk_lines(trunk, len(stage.seeds))]
     lines += [f"  note: {note}" for note in stage.notes]
     if stage.is_upper:
         lines.append("  which conditions: decided by the results of the stages before it")
     return lines
+
+
+def _runs(stage: OutlineStage) -> str:
+    cost = stage.cost
+    if not cost.trunks:
+        return f" = {cost.runs} runs"
+    return f" = {cost.runs - cost.trunks} runs, {cost.continued} of them from a state, and {cost.trunks} that train it"
 
 
 def _design_lines(design: Design) -> list[str]:
@@ -71,6 +82,14 @@ def _condition_lines(stage: OutlineStage) -> list[str]:
         for row in stage.conditions
     ]
     return ["  " + line for line in table(header, rows)]
+
+
+def _trunk_lines(trunk: OutlineTrunk, num_seeds: int) -> list[str]:
+    times = "" if num_seeds == 1 else f", under each of {num_seeds} seeds"
+    head = (
+        f"{trunk.label} ({trunk.package.partition(' @ ')[2]}{times}) keeps its state at {', '.join(trunk.keeps)} for:"
+    )
+    return textwrap.wrap(f"{head} {', '.join(trunk.conditions)}", TRUNK_WIDTH, subsequent_indent="  ")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -185,7 +185,9 @@ def status(folder: Path, as_json: bool) -> None:
         return
     for row in rows:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(row.by_status.items()))
-        click.echo(f"{row.package}: {row.planned} planned: {counts}")
+        notes = ["others start from these"] if row.role == "trunk" else []
+        notes += [f"{row.continued} begin with the state of another"] if row.continued else []
+        click.echo(f"{row.package}: {row.planned} planned: {counts}{''.join(f'; {note}' for note in notes)}")
     if not rows:
         click.echo("nothing is planned yet: `foldover execute DIR` or `foldover run STUDY --dir DIR`")
 

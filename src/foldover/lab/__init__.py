@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from foldover.lab.outline import Outline as Outline
     from foldover.lab.outline import OutlineCondition as OutlineCondition
     from foldover.lab.outline import OutlineStage as OutlineStage
+    from foldover.lab.outline import OutlineTrunk as OutlineTrunk
     from foldover.lab.outline import outline as outline
     from foldover.lab.racing import RaceReport as RaceReport
     from foldover.lab.racing import RaceRequest as RaceRequest
@@ -65,7 +66,7 @@ _HOMES: Mapping[str, str] = {
     "design_judging": "judge_design",
     "design_making": "DesignOptions constraint_texts count_factors make_design",
     "factor_files": "read_factors",
-    "outline": "Outline OutlineCondition OutlineStage outline",
+    "outline": "Outline OutlineCondition OutlineStage OutlineTrunk outline",
     "racing": "RaceReport RaceRequest race",
     "session": "Session check create open_session",
     "staging": "cost_of plan_stage",

@@ -9,6 +9,7 @@ from foldover.core import (
     AnalysisError,
     ConditionSummary,
     Decision,
+    Design,
     Effect,
     LeverSet,
     Package,
@@ -19,7 +20,15 @@ from foldover.core import (
     digest,
 )
 from foldover.planning import Candidate, Plan, best_candidate, candidates, compare, judge, recommend
-from foldover.stats import estimate_effects, summarize_table, tabulate
+from foldover.stats import (
+    TRUNK,
+    Table,
+    estimate_effects,
+    split_plot_effects,
+    summarize_table,
+    tabulate,
+    whole_plot_terms,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,33 +42,87 @@ class Analysis:
 
 
 def analyse_records(study: Study, plans: Sequence[Plan], records: Sequence[RunRecord], levers: LeverSet) -> Analysis:
-    """Effects of every screen at every budget, and means of every condition of every package."""
-    if not any(record.counts for record in records):
+    """Effects of every screen at every budget, and means of every condition of every package.
+
+    Trunks are left out: they stand for no condition.
+    """
+    compared = [record for record in records if not record.spec.is_trunk]
+    if not any(record.counts for record in compared):
         return Analysis(records=tuple(records), effects=(), conditions=(), notes=("no run has a result yet",))
-    table = tabulate(records, response=study.response, letters=[f.letter for f in study.factors])
+    table = tabulate(compared, response=study.response, letters=[f.letter for f in study.factors])
     effects: list[Effect] = []
     notes = list(table.notes)
     for plan in plans:
         if study.stage(plan.stage).kind != "screen" or plan.design is None:
             continue
-        for package in plan.packages:
+        for package in plan.compared:
             try:
-                found = estimate_effects(
-                    table.where(package=package.name),
-                    terms=plan.design.letters,
-                    block="seed" if len(package.seeds) > 1 else None,
-                    method=study.gate.method if len(package.seeds) > 1 else "lenth",
-                    level=study.gate.level,
-                    correction=study.gate.correction,
-                    q=study.gate.q,
-                    aliases=dict(plan.design.aliases),
-                )
+                found, said = _effects_of(table.where(package=package.name), study, package, plan.design)
             except AnalysisError as error:
                 notes.append(f"{package.name}: no effects: {error}")
                 continue
+            notes += said
             effects += [note_unfired(effect, package, study, records, levers) for effect in found]
     conditions = summarize_table(table, level=study.gate.level)
     return Analysis(records=tuple(records), effects=tuple(effects), conditions=conditions, notes=tuple(notes))
+
+
+def _effects_of(
+    table: Table, study: Study, package: Package, design: Design
+) -> tuple[tuple[Effect, ...], tuple[str, ...]]:
+    """The effects of one package, and notes on what could not be estimated.
+
+    Where runs share training they make a split plot: effects of what is trained are tested between trainings, those of
+    what is done afterwards within them. The method `per_seed` tells the strata apart by itself, and a single seed
+    describes only.
+    """
+    gate = study.gate
+    if len(package.seeds) > 1 and gate.method != "per_seed" and _shares_training(table):
+        return _split_plot(table, study, package, design)
+    found = estimate_effects(
+        table,
+        terms=design.letters,
+        block="seed" if len(package.seeds) > 1 else None,
+        method=gate.method if len(package.seeds) > 1 else "lenth",
+        level=gate.level,
+        correction=gate.correction,
+        q=gate.q,
+        aliases=dict(design.aliases),
+    )
+    return found, ()
+
+
+def _shares_training(table: Table) -> bool:
+    return TRUNK in table.others and len(set(table.column(TRUNK))) < len(table)
+
+
+def _split_plot(
+    table: Table, study: Study, package: Package, design: Design
+) -> tuple[tuple[Effect, ...], tuple[str, ...]]:
+    gate, plots = study.gate, table.column(TRUNK)
+    # Where each seed has one training, trainings are the blocks.
+    block = "seed" if len(set(plots)) > len(set(table.seeds)) else None
+
+    def effects(terms: Sequence[str]) -> tuple[Effect, ...]:
+        return split_plot_effects(
+            table,
+            whole_plots=plots,
+            terms=terms,
+            block=block,
+            level=gate.level,
+            correction=gate.correction,
+            q=gate.q,
+            aliases=dict(design.aliases),
+        )
+
+    try:
+        return effects(design.letters), ()
+    except AnalysisError as error:
+        whole = whole_plot_terms(table, design.letters, plots)
+        within = [letter for letter in design.letters if letter not in whole]
+        if not whole or not within:
+            raise
+        return effects(within), (f"{package.name}: no effects of {', '.join(whole)}: {error}",)
 
 
 def note_unfired(
@@ -89,7 +152,7 @@ def judge_stage(study: Study, plan: Plan, plans: Sequence[Plan], analysis: Analy
 
     Stages planned after it are left out of account, so that the decision is the same whenever it is made.
     """
-    names = [p.name for p in sorted(plan.packages, key=lambda p: p.budget.limit.amount)]
+    names = [p.name for p in sorted(plan.compared, key=lambda p: p.budget.limit.amount)]
     used = [r for r in analysis.records if r.spec.stage == plan.stage]
     if study.stage(plan.stage).kind == "screen":
         return judge(
@@ -114,13 +177,13 @@ def judge_stage(study: Study, plan: Plan, plans: Sequence[Plan], analysis: Analy
 def fresh_candidates(study: Study, plans: Sequence[Plan], analysis: Analysis) -> tuple[Candidate, ...]:
     """Conditions of the stages after the screens, at the longest budget that any of them ran."""
     later = [p for p in plans if study.stage(p.stage).kind != "screen"]
-    packages = [package for plan in later for package in plan.packages]
+    packages = [package for plan in later for package in plan.compared]
     if not packages:
         later = list(plans)
-        packages = [package for plan in later for package in plan.packages]
+        packages = [package for plan in later for package in plan.compared]
     longest = max((p.budget.limit.amount for p in packages), default=0.0)
     names = [p.name for p in packages if p.budget.limit.amount == longest]
-    conditions = {(p.name, c.label): c for plan in later for p in plan.packages for c in plan.conditions}
+    conditions = {(p.name, c.label): c for plan in later for p in plan.compared for c in plan.conditions}
     return candidates(analysis.records, analysis.conditions, conditions, packages=names, response=study.response)
 
 

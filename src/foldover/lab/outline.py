@@ -23,6 +23,17 @@ class OutlineCondition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutlineTrunk:
+    """A run of each seed that others begin with. conditions: theirs, `c01 @ 2 s`; keeps: where it leaves states."""
+
+    label: str
+    package: str
+    recipe: str
+    keeps: tuple[str, ...]
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutlineStage:
     """A stage: what is known of it before the first run. is_upper: runs and cost are an upper bound."""
 
@@ -32,6 +43,7 @@ class OutlineStage:
     seeds: tuple[int, ...]
     design: Design | None
     conditions: tuple[OutlineCondition, ...]
+    trunks: tuple[OutlineTrunk, ...]
     num_conditions: int
     cost: Cost
     is_upper: bool
@@ -54,7 +66,7 @@ def outline(study: Study, *, jobs: int) -> Outline:
     """Design, resolved conditions and estimated cost of every stage.
 
     What a stage after a screen runs depends on results: it is outlined by as many conditions as it can have
-    at most, each as dear as the dearest of the screen.
+    at most, each as dear as the dearest of the screen and trained from its first step.
     """
     trainer = get_trainer(study.baseline.trainer)
     stages: list[OutlineStage] = []
@@ -99,10 +111,30 @@ def _screen_outline(study: Study, trainer: Trainer, stage: Stage, plan: Plan, jo
         seeds=stage.seeds,
         design=plan.design,
         conditions=tuple(rows),
+        trunks=_trunks(plan),
         num_conditions=len(rows),
         cost=cost_of(study, trainer, plan.runs, jobs=jobs),
         is_upper=False,
         notes=plan.notes,
+    )
+
+
+def _trunks(plan: Plan) -> tuple[OutlineTrunk, ...]:
+    """Those of the first seed: the others are like them."""
+    seed = plan.runs[0].seed if plan.runs else 0
+    own = [run for run in plan.runs if run.seed == seed]
+    return tuple(
+        OutlineTrunk(
+            label=trunk.condition,
+            package=trunk.package,
+            recipe=trunk.recipe.digest,
+            keeps=tuple(point.label() for point in trunk.branch_points) or (trunk.budget.label(),),
+            conditions=tuple(
+                sorted(f"{run.condition} @ {run.budget.label()}" for run in own if run.starts_from == trunk.run_id)
+            ),
+        )
+        for trunk in sorted(own, key=lambda run: (run.condition, run.budget.limit.amount))
+        if trunk.is_trunk
     )
 
 
@@ -118,6 +150,7 @@ def _later_outline(study: Study, trainer: Trainer, stage: Stage, dearest: Condit
         seeds=stage.seeds,
         design=None,
         conditions=(),
+        trunks=(),
         num_conditions=number,
         cost=cost_of(study, trainer, expand(study, stage, copies).runs, jobs=jobs),
         is_upper=True,

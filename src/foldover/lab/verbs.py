@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import foldover
-from foldover.core import EMPTY, RunRecord, RunSpec, Settings, Values, Verdict
+from foldover.core import EMPTY, PackageRole, RunRecord, RunSpec, Settings, Values, Verdict
 from foldover.execution import LocalExecutor, Progress
 from foldover.lab.analysis import Analysis, analyse_records, evidence_of, judge_stage, recommendation_of
 from foldover.lab.machine import check_settings
@@ -183,11 +183,16 @@ def verify(session: Session) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusRow:
-    """One package: how many runs are planned and what became of them."""
+    """One package: how many runs are planned and what became of them.
+
+    role: `trunk` where its runs are there for others to begin with; continued: how many begin with another's state.
+    """
 
     package: str
     planned: int
     by_status: Mapping[str, int]
+    role: PackageRole = "compared"
+    continued: int = 0
 
 
 def status(session: Session) -> tuple[StatusRow, ...]:
@@ -202,7 +207,16 @@ def status(session: Session) -> tuple[StatusRow, ...]:
             for run_id in package.runs:
                 name = found.get(run_id, "pending")
                 counts[name] = counts.get(name, 0) + 1
-            rows.append(StatusRow(package=package.name, planned=len(package.runs), by_status=counts))
+            continued = sum(run.starts_from is not None for run in specs_of(plan, package.name))
+            rows.append(
+                StatusRow(
+                    package=package.name,
+                    planned=len(package.runs),
+                    by_status=counts,
+                    role=package.role,
+                    continued=continued,
+                )
+            )
     return tuple(rows)
 
 

@@ -19,13 +19,15 @@ class PackageAccount:
     """What a package planned and what became of it.
 
     pending: planned and not ended; seconds: of wall clock, over all its attempts, lost ones too; seeds: those
-    of the package, separated by blanks.
+    of the package, separated by blanks; role: `trunk` where its runs are there for others to begin with, else
+    `compared`; continued: ended runs that began with the state of another.
     """
 
     package: str
     stage: str
     budget: str
     seeds: str
+    role: str
     planned: int
     pending: int
     finished: int
@@ -37,6 +39,7 @@ class PackageAccount:
     lost: int
     lost_attempts: int
     excluded: int
+    continued: int
     seconds: float
 
 
@@ -80,6 +83,7 @@ def _account(package: Package, ended: Sequence[RunRecord], lost: Sequence[RunRec
         stage=package.stage,
         budget=package.budget.label(),
         seeds=" ".join(str(seed) for seed in package.seeds),
+        role=package.role,
         planned=len(package.runs),
         pending=len(package.runs) - len(ended),
         finished=by_status["finished"],
@@ -91,6 +95,7 @@ def _account(package: Package, ended: Sequence[RunRecord], lost: Sequence[RunRec
         lost=by_status["lost"],
         lost_attempts=len(lost),
         excluded=sum(bool(record.exclusion) for record in ended),
+        continued=sum(record.spec.starts_from is not None for record in ended),
         seconds=sum(_seconds(record) for record in (*ended, *lost)),
     )
 

@@ -126,7 +126,26 @@ _FIRST = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+# Lineage is in every run's spec from the start; the view shows it, and what a package is for.
+_LINEAGE = (
+    "DROP VIEW runs",
+    """
+    CREATE VIEW runs AS
+    SELECT run.run_id, run.package, package.stage, package.budget,
+           coalesce(json_extract(package.record, '$.role'), 'compared') AS role, run.condition, run.seed,
+           json_extract(run.spec, '$.starts_from') AS starts_from,
+           coalesce(attempt.status, 'planned') AS status, attempt.attempt, response.value AS response,
+           coalesce(exclusion.reason, '') AS exclusion, attempt.started, attempt.finished, run.recipe
+    FROM run
+    JOIN package ON package.name = run.package
+    LEFT JOIN attempt ON attempt.run_id = run.run_id AND attempt.closes = 1
+    LEFT JOIN response ON response.run_id = run.run_id AND response.attempt = attempt.attempt
+        AND response.name = (SELECT study.response FROM study)
+    LEFT JOIN exclusion ON exclusion.run_id = run.run_id
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _LINEAGE)
 
 # What is content, by table: all columns but `package.number`.
 CONTENT: dict[str, tuple[str, ...]] = {

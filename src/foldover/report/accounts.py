@@ -10,11 +10,25 @@ from foldover.report.inputs import ReportInputs
 from foldover.report.reading import STATUSES
 
 # Sums that the totals repeat over all packages.
-_SUMMED = ("planned", *STATUSES, "pending", "lost_attempts", "excluded", "training_seconds", "total_seconds")
+_SUMMED = (
+    "planned",
+    *STATUSES,
+    "pending",
+    "lost_attempts",
+    "excluded",
+    "trained",
+    "continued",
+    "training_seconds",
+    "total_seconds",
+)
 
 
 def describe_packages(inputs: ReportInputs) -> list[dict[str, object]]:
-    """One row a package: what was planned, what became of it and what it cost."""
+    """One row a package: what was planned, what became of it and what it cost.
+
+    trained: runs that ended and had begun with their first step; continued: those that began with the state of another,
+    whose training is not counted again.
+    """
     stages = {stage.name: stage.kind for stage in inputs.study.stages}
     return [_package(package, stages.get(package.stage, ""), inputs.records) for package in inputs.packages]
 
@@ -63,6 +77,7 @@ def _package(package: Package, stage_kind: str, records: Sequence[RunRecord]) ->
         "name": package.name,
         "stage": package.stage,
         "stage_kind": stage_kind,
+        "role": package.role,
         "budget": package.budget.label(),
         "limit": package.budget.limit,
         "seeds": package.seeds,
@@ -83,7 +98,11 @@ def _counts(package: Package, records: Sequence[RunRecord]) -> dict[str, float]:
         "lost_attempts": sum(record.outcome.status == "lost" for record in own),
         "excluded": sum(bool(record.exclusion) for record in last),
         "counted": sum(record.counts for record in last),
-        "training_seconds": sum(_seconds(record, "training_seconds") for record in own),
+        "trained": sum(record.spec.starts_from is None for record in last),
+        "continued": sum(record.spec.starts_from is not None for record in last),
+        "training_seconds": sum(
+            _seconds(record, "training_seconds") - _seconds(record, "inherited_seconds") for record in own
+        ),
         "total_seconds": sum(_seconds(record, "total_seconds") for record in own),
     }
 
@@ -107,6 +126,7 @@ def _run(record: RunRecord, response: str) -> dict[str, object]:
         "condition": spec.condition,
         "levels": spec.levels,
         "seed": spec.seed,
+        "starts_from": spec.starts_from,
         "budget": spec.budget.label(),
         "attempt": record.attempt,
         "status": outcome.status,

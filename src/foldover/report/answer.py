@@ -27,6 +27,17 @@ def interval_text(row: Row, decimals: int) -> str:
     return f"({percent(row['level'])} interval {low} to {high}, n = {row['n']})"
 
 
+def shared_training(document: Row) -> str:
+    """How many trainings carry the runs; "" where each run trained by itself."""
+    totals = document["totals"]
+    if not totals["continued"]:
+        return ""
+    return (
+        f"{counted(totals['trained'], 'run')} trained from the first step; {totals['continued']} began with the state "
+        "of another and trained only what was left, or nothing."
+    )
+
+
 def _recommended(document: Row) -> str:
     recommendation, study = document["recommendation"], document["study"]
     summary = recommendation["summary"]

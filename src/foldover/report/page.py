@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from foldover.report import chart_conditions, chart_curves, chart_effects, numbers
+from foldover.report.answer import shared_training
 from foldover.report.reading import (
     STATUSES,
     Row,
@@ -108,6 +109,7 @@ def _views(document: Row) -> dict[str, object]:
         "derived": _derived_names(document),
         "has_blocks": bool(document["design"]) and any(row["block"] for row in document["design"]["matrix"]),
         "unit": document["study"]["unit"] or document["study"]["response"],
+        "shared_training": shared_training(document),
         "disputed": _disputed(document["provenance"]),
     }
 

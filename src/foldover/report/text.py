@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from foldover.report.answer import interval_text
+from foldover.report.answer import interval_text, shared_training
 from foldover.report.numbers import counted, decimals_for, duration, plain, probability, setting, signed
 from foldover.report.reading import Row, half_width, main_effects, package_labels, package_names, terms_by_size
 
@@ -40,7 +40,8 @@ def _accounting(document: Row, width: int) -> list[str]:
     parts += [f"{totals[name]} {words}" for name, words in (*named, ("pending", "to do")) if totals[name]]
     if totals["lost_attempts"]:
         parts.append(counted(totals["lost_attempts"], "lost attempt"))
-    return _wrapped(", ".join(parts) + f"; {duration(totals['training_seconds'])} of training", width)
+    lines = _wrapped(", ".join(parts) + f"; {duration(totals['training_seconds'])} of training", width)
+    return [*lines, *_wrapped(shared_training(document), width)] if totals["continued"] else lines
 
 
 def _effects(document: Row, width: int) -> list[str]:

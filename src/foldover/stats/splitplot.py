@@ -12,14 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from foldover.core import AnalysisError, Effect
+from foldover.core import AnalysisError, Correction, Effect
 from foldover.stats.mixed import fit_mixed
+from foldover.stats.multiplicity import adjust
 from foldover.stats.ols import LeastSquares, rank
 from foldover.stats.screen import Screen, prepare_screen
 from foldover.stats.table import Table
 from foldover.stats.tails import critical_t, f_upper, t_two_sided
 
 Array = npt.NDArray[np.float64]
+
+NO_ALIASES: Mapping[str, Sequence[str]] = {}
 
 
 def whole_plot_terms(table: Table, terms: Sequence[str] | str, whole_plots: Sequence[str]) -> tuple[str, ...]:
@@ -40,12 +43,17 @@ def split_plot_effects(
     terms: Sequence[str] | str = "main",
     block: str | None = None,
     level: float = 0.95,
+    correction: Correction | None = None,
+    q: float = 0.05,
+    aliases: Mapping[str, Sequence[str]] = NO_ALIASES,
 ) -> tuple[Effect, ...]:
     """Effects of a split plot, each against the error of its stratum; `notes` name the stratum.
 
     whole_plots: one label a run, e.g. the trained model that a run exports. Where whole plots are equally
     large and the terms orthogonal to them, whole-plot terms are fitted to whole-plot means and the others within
     whole plots; otherwise by REML with a random whole plot and Satterthwaite degrees of freedom.
+    correction, q: within the family of the main effects of both strata together (None: nothing is judged).
+    aliases: term to the terms that cannot be told from it.
     Raises AnalysisError when whole-plot terms leave no degree of freedom for whole-plot error.
     """
     if len(whole_plots) != len(table):
@@ -62,7 +70,9 @@ def split_plot_effects(
         found, method = _by_reml(screen, table.y, whole_plots), "split_plot_reml"
     estimate, se, df = found
     half = np.array([critical_t(level, float(d)) for d in df]) * se
-    p = t_two_sided(estimate / se, df)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = t_two_sided(estimate / se, df)
+    q_values = _q_values(screen, p, correction)
     return tuple(
         Effect(
             term=name,
@@ -73,12 +83,12 @@ def split_plot_effects(
             low=float(estimate[j] - half[j]),
             high=float(estimate[j] + half[j]),
             level=level,
-            p=float(p[j]),
-            q=None,
-            retained=None,
+            p=float(p[j]) if np.isfinite(p[j]) else None,
+            q=q_values.get(name),
+            retained=_is_retained(estimate[j], half[j], q_values.get(name), q),
             df=float(df[j]),
             n=num_plots if is_whole[j] else len(table),
-            aliased_with=(),
+            aliased_with=tuple(aliases.get(name, ())),
             method=method,
             notes=(
                 *table.left_out_note(),
@@ -87,6 +97,18 @@ def split_plot_effects(
         )
         for j, name in enumerate(screen.names)
     )
+
+
+def _q_values(screen: Screen, p: Array, correction: Correction | None) -> dict[str, float | None]:
+    if correction is None:
+        return {}
+    main = [j for j, term in enumerate(screen.terms) if len(term) == 1] or list(range(len(screen.terms)))
+    known = [float(p[j]) if np.isfinite(p[j]) else None for j in main]
+    return dict(zip((screen.names[j] for j in main), adjust(known, correction), strict=True))
+
+
+def _is_retained(estimate: float, half: float, q_value: float | None, q: float) -> bool | None:
+    return None if q_value is None else bool(abs(estimate) > half and q_value <= q)
 
 
 def _varying_labels(table: Table) -> list[str]:

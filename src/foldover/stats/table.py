@@ -18,6 +18,9 @@ from foldover.core import AnalysisError, RunRecord
 Array = npt.NDArray[np.float64]
 Labels = tuple[str, ...]
 
+TRUNK = "trunk"
+"""The column that names the state with which runs began."""
+
 # Statuses that say something of the recipe; lost and cancelled runs do not.
 INFORMATIVE: tuple[str, ...] = ("diverged", "failed", "timeout", "over_cap")
 
@@ -164,7 +167,8 @@ def tabulate(records: Sequence[RunRecord], *, response: str, letters: Sequence[s
 
     letters: of the factors, in the order of `spec.levels`. A record is left out when its run did not finish
     (reason: the status), was excluded (reason: the exclusion), has no number under `response`, or belongs to a
-    condition without one level a letter.
+    condition without one level a letter. Where runs begin with the state of another, the column TRUNK says with
+    which (a run that trained from its first step: with its own).
     Raises AnalysisError when one run counts twice, and when nothing is left.
     """
     kept: list[RunRecord] = []
@@ -196,7 +200,7 @@ def tabulate(records: Sequence[RunRecord], *, response: str, letters: Sequence[s
         hosts=tuple(_host(record) for record in kept),
         statuses=tuple(record.outcome.status for record in kept),
         fired=tuple(record.outcome.fired for record in kept),
-        others={},
+        others=_trunks(kept),
         left_out=tuple(left),
     )
     return replace(table, notes=_same_results(table))
@@ -228,6 +232,12 @@ def _left_out(record: RunRecord, reason: str) -> LeftOut:
         host=_host(record),
         levels=spec.levels,
     )
+
+
+def _trunks(records: Sequence[RunRecord]) -> Mapping[str, Labels]:
+    if all(record.spec.starts_from is None for record in records):
+        return {}
+    return {TRUNK: tuple(record.spec.starts_from or record.spec.run_id for record in records)}
 
 
 def _host(record: RunRecord) -> str:
