@@ -90,6 +90,15 @@ def test_sliding_needs_the_stream(model: ModuleScorer) -> None:
         evaluate(model, inputs_of(stream, stream=None), levers(mode="sliding"))
 
 
+def test_text_of_another_tokenizer_is_refused(model: ModuleScorer) -> None:
+    stream = stream_of(90)
+    ids = stream.ids.copy()
+    ids[40] = 23
+    for inputs in (inputs_of(stream.with_ids(ids)), inputs_of(stream, stream=stream.with_ids(ids))):
+        with pytest.raises(DataError, match=r"vocabulary has 23 \(got 23\)"):
+            evaluate(model, inputs, levers())
+
+
 def test_the_context_of_evaluation_may_be_another_one(module: Tiny, model: ModuleScorer) -> None:
     stream = stream_of(60)
     found = bpb_of(model, stream, "sliding_bpb", eval_context=59)

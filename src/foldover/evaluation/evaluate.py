@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from foldover.core import EvaluationError
+from foldover.core import DataError, EvaluationError
 from foldover.evaluation.adaptation import Adaptation, Diverged, Learner, TimeLimited
 from foldover.evaluation.bits_per_byte import bits_per_byte
 from foldover.evaluation.laws import check_bytes, check_causality, check_once, check_sums, sampled_targets
@@ -43,6 +44,7 @@ def evaluate(model: AdaptableModel, inputs: Inputs, levers: Evaluate, *, is_prov
     for levers that do not fit each other, DataError for data that are missing or on the wrong side.
     """
     check_evaluate(levers, context=inputs.context)
+    _check_vocabulary(model, inputs)
     scores = [_plain(model, inputs)]
     if not scores[0].score.is_finite:
         return Evaluation(measured=tuple(scores))
@@ -57,6 +59,19 @@ def evaluate(model: AdaptableModel, inputs: Inputs, levers: Evaluate, *, is_prov
         seconds, notes = _prove(evaluator, task) if is_proven else (0.0, ())
         return Evaluation(measured=(*scores, _same(ADAPTED, scores[-1])), notes=notes, proof_seconds=seconds)
     return _adapted(replace(evaluator, adaptation=learning), task, scores, levers.adapt_seconds, is_proven=is_proven)
+
+
+@torch.no_grad()
+def _check_vocabulary(model: AdaptableModel, inputs: Inputs) -> None:
+    known = model.logits(torch.zeros(1, 1, dtype=torch.int64, device=model.device)).shape[-1]
+    texts = [inputs.rows.ids] if inputs.stream is None else [inputs.rows.ids, inputs.stream.ids]
+    highest = max(int(ids.max()) for ids in texts)
+    if highest >= known:
+        raise DataError(
+            f"the text has a token that the model does not know: its vocabulary has {known}",
+            value=highest,
+            fix="Evaluate with the tokenizer that the model was trained with.",
+        )
 
 
 def _task(inputs: Inputs, levers: Evaluate, *, is_windowed: bool) -> _Task:
