@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from foldover.core import EMPTY, Budget, BudgetError, Limit, Outcome, RunSpec, S
 from foldover.core.settings import WORKERS, Workers
 from foldover.execution import LocalExecutor, Progress
 from foldover.execution.fork import ForkDied, in_fork
+from foldover.execution.profile import ask_for_huge_pages, set_up_process
 from foldover.lm.levers import CONSTANTS, LEVERS
 from foldover.lm.resolve import baseline_recipe
 from foldover.lm.trainer import LMTrainer
@@ -164,6 +166,19 @@ def test_fork_that_hangs_ends_as_timeout(
     run([hang, after], tmp_path)
     assert [outcome_of(spec).status for spec in (hang, after)] == ["timeout", "finished"]
     assert not is_alive(int((RunRoot(tmp_path).folder(hang.run_id) / "child.pid").read_text()))
+
+
+@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="a kernel without huge pages")
+def test_heap_of_a_fork_may_come_in_huge_pages() -> None:
+    def advised_kilobytes() -> bytes:
+        set_up_process(())
+        ask_for_huge_pages()
+        areas = re.findall(r"^Size: +([0-9]+) kB.*?^VmFlags:(.*?)$", Path("/proc/self/smaps").read_text(), re.S | re.M)
+        return str(max(int(size) for size, flags in areas if "hg" in flags.split())).encode()
+
+    found = in_fork(advised_kilobytes)
+    assert isinstance(found, bytes)
+    assert int(found) * 1024 >= 250 << 20
 
 
 def test_what_a_fork_gives_comes_back() -> None:

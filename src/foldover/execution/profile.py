@@ -13,6 +13,7 @@ import ctypes
 import itertools
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,6 +29,12 @@ _MALLOPT: tuple[tuple[str, int, int], ...] = (
     ("malloc_trim_threshold_bytes", -1, 2**31 - 1),
     ("malloc_top_pad_bytes", -2, 64 << 20),
 )
+
+# Of a fork's heap. A run of the preset `micro` touches 160 MB: in pages of 4 KiB that takes 0.09 s of a virtual CPU
+# beside 0.02 s, as measured on one. What a run does not touch is not held.
+_HUGE_HEAP_BYTES = 256 << 20
+_HUGE_PAGE_BYTES = 2 << 20
+_MADV_HUGEPAGE = 14
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _GPUS = "CUDA_VISIBLE_DEVICES"
@@ -95,6 +102,26 @@ def pin(cores: tuple[int, ...]) -> None:
     """Keep this process on these cores; empty leaves it free."""
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
+
+
+def ask_for_huge_pages() -> None:
+    """Have what the heap grows by next come in huge pages, where the kernel gives them on request.
+
+    For a process set up by `set_up_process`: without its thresholds the memory would not become heap.
+    """
+    if sys.platform != "linux" or not _is_glibc():
+        return
+    libc = ctypes.CDLL(None)
+    libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    libc.free.argtypes = [ctypes.c_void_p]
+    start = libc.malloc(_HUGE_HEAP_BYTES)
+    if start is None:
+        return
+    first = -(-start // _HUGE_PAGE_BYTES) * _HUGE_PAGE_BYTES
+    last = (start + _HUGE_HEAP_BYTES) // _HUGE_PAGE_BYTES * _HUGE_PAGE_BYTES
+    libc.madvise(first, last - first, _MADV_HUGEPAGE)  # a kernel without them refuses
+    libc.free(start)
 
 
 def _tune_allocator() -> dict[str, Scalar]:

@@ -41,7 +41,7 @@ from foldover.execution.messages import (
 )
 from foldover.execution.perform import perform
 from foldover.execution.pristine import pristine
-from foldover.execution.profile import pin, set_up_process
+from foldover.execution.profile import ask_for_huge_pages, pin, set_up_process
 from foldover.rundir import RunFolder, RunRoot
 from foldover.trainers import get_trainer
 
@@ -78,7 +78,11 @@ class Worker:
                 self._answer(self._run_here(request))
 
     def _run_in_fork(self, job: Job) -> Answer:
-        found = in_fork(lambda: encode(self._run(job)))
+        def live() -> bytes:
+            ask_for_huge_pages()
+            return encode(self._run(job))
+
+        found = in_fork(live)
         if isinstance(found, ForkDied):
             return Died(run_id=job.spec.run_id, how=found.how)
         return decode_answer(found)
