@@ -68,6 +68,8 @@ OFF: dict[str, tuple[Scalar, ...]] = {
     "residual.parallel_start": (1,),
     "residual.lane_start": (2,),
     "residual.lane_init": (1.3,),
+    "residual.lane_asymmetry": (0.3,),
+    "mlp.activation_max": (0.25,),
     "mlp.leaky_slope": (0.25,),
     "embedding.factor_dim": (8,),
     "embedding.bigram_buckets": (64,),
@@ -85,7 +87,11 @@ OFF: dict[str, tuple[Scalar, ...]] = {
 }
 
 # What a lever needs beside its owner to be able to act at all; and what only this value needs.
-WITH: dict[tuple[str, Scalar], dict[str, Scalar]] = {("recurrence.all_from", 0.5): {"recurrence.loops": 2}}
+WITH: dict[tuple[str, Scalar], dict[str, Scalar]] = {
+    ("recurrence.all_from", 0.5): {"recurrence.loops": 2},
+    # A cap far away is no cap, whatever its curve.
+    ("model.softcap_form", "polynomial"): {"model.softcap": 1.0},
+}
 WITH_VALUE: dict[tuple[str, Scalar], dict[str, Scalar]] = {
     ("embedding.bigram_hash", "exact"): {"embedding.bigram_buckets": VOCAB**2 + 1},
 }

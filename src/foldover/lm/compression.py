@@ -12,6 +12,7 @@ where a compiler could take it for a constant.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
@@ -111,7 +112,25 @@ def penalty(weights: Tensor, compression: Compression, *, step_size: Tensor) -> 
     if compression.outlier:
         sizes = weights.abs()
         total = total + compression.outlier * sizes.amax(dim=1).mean() / sizes.mean().clamp_min(SCALE_FLOOR)
+    if compression.entropy:
+        total = total + compression.entropy * level_entropy(units, levels)
     return total
+
+
+def level_entropy(units: Tensor, levels: int) -> Tensor:
+    """Bits a weight of the histogram over levels -levels .. levels, where a weight between two counts for both.
+
+    units: weights in steps of their grid, within the levels. [lab]: shares linear in the distance, so that there
+    is a gradient.
+    """
+    below = units.detach().floor().clamp_max(levels - 1)
+    share = units - below
+    place = (below + levels).long()
+    counts = units.new_zeros(2 * levels + 1)
+    counts = counts.index_add(0, place.flatten(), (1.0 - share).flatten())
+    counts = counts.index_add(0, (place + 1).flatten(), share.flatten())
+    p = counts / units.numel()
+    return -torch.xlogy(p, p.clamp_min(SCALE_FLOOR)).sum() / math.log(2.0)
 
 
 def rank1_of(matrix: Tensor) -> Tensor:

@@ -78,6 +78,14 @@ class Model:
         source=AUTORESEARCH + "; " + GOLF,
         aliases=("LOGIT_SOFTCAP",),
     )
+    softcap_form: str = lever(
+        "tanh",
+        "The curve of the softcap: tanh, or the polynomial of degree 5 with slope 1 at 0 that reaches the cap with "
+        "slope 0 at 15/8 of it and stays there [lab].",
+        choices=("tanh", "polynomial"),
+        neutral="tanh",
+        source="parameter-golf record of 2026-03-24",
+    )
     rope_base: float = lever(
         10000.0,
         "Base of the rotary frequencies.",
@@ -241,6 +249,14 @@ class Attention:
         neutral=0,
         unit="tokens",
         source=GOLF,
+    )
+    long_rows: str = lever(
+        "ntk",
+        "How the frequencies of longer rows change: all by the base (NTK), or by wavelength, long ones stretched by "
+        "T / ntk_context, short ones kept (YaRN, without its temperature: queries have a gain of their own).",
+        choices=("ntk", "yarn"),
+        needs="attention.ntk_context",
+        source="arXiv 2309.00071",
     )
     qk_norm: str = lever(
         "after_rotary",
@@ -423,6 +439,24 @@ class Residual:
         needs="residual.lane_start",
         source="parameter-golf record of 2026-04-13",
     )
+    lane_asymmetry: float = lever(
+        0.0,
+        "Each lane takes 1 plus this of its own branch and 1 minus this of the other, at first.",
+        low=0.0,
+        high=1.0,
+        neutral=0.0,
+        needs="residual.lane_start",
+        source="parameter-golf PR 1518",
+    )
+    lane_order: str = lever(
+        "together",
+        "Both branches read the lanes as they entered, or the MLP reads its lane after attention has been added; "
+        "lanes then shrink or grow by lane_init at each of the two.",
+        choices=("together", "in_turn"),
+        neutral="together",
+        needs="residual.lane_start",
+        source="parameter-golf PR 1204",
+    )
     lane_output: str = lever(
         "mean",
         "What leaves the lanes: their mean, one of them, or a learned blend that begins as the mean.",
@@ -444,6 +478,15 @@ class Mlp:
         neutral="relu2",
         source="arXiv 2109.08668; arXiv 2002.05202",
         aliases=("ACT",),
+    )
+    activation_max: float = lever(
+        0.0,
+        "Hidden activations are at most this; 0: no bound.",
+        low=0.0,
+        high=1e6,
+        neutral=0.0,
+        needs="mlp.activation=relu2|leaky_relu2|relu",
+        source="SPThole/parameter-golf-experimentations (C48)",
     )
     leaky_slope: float = lever(
         0.5,

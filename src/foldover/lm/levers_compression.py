@@ -81,6 +81,15 @@ class Compression:
         aliases=("OUTLIER_REG_WEIGHT",),
         source=SHULTZ,
     )
+    entropy: float = lever(
+        0.0,
+        "Penalty on the entropy, in bits a weight, of the levels that the weights are shared out to by nearness [lab].",
+        low=0.0,
+        high=1e6,
+        neutral=0.0,
+        needs="compression.weight",
+        source=LAB,
+    )
     interval: int = lever(
         1,
         "Steps from one that is penalised to the next.",

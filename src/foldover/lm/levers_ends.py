@@ -256,6 +256,22 @@ class Init:
         source=AUTORESEARCH,
         needs="head.tied=False",
     )
+    output_bias: str = lever(
+        "zero",
+        "Where the bias of the logits begins: at 0, or at the log of the tokens' training frequencies.",
+        choices=("zero", "log_unigram"),
+        neutral="zero",
+        needs="head.output_bias",
+        source="SPThole/parameter-golf-experimentations exp71",
+    )
+    table: str = lever(
+        "normal",
+        "The token table: drawn, or the leading singular vectors of the log counts of neighbouring tokens, at the "
+        "same spread [lab].",
+        choices=("normal", "svd"),
+        neutral="normal",
+        source="SPThole/parameter-golf-experimentations exp87",
+    )
     cooccurrence_qk: bool = lever(
         False,
         "The first block's queries and keys begin with the singular vectors of the counts of neighbouring tokens, "

@@ -12,7 +12,7 @@ from foldover.core import lever
 AUTORESEARCH = "karpathy/autoresearch 228791f"
 GOLF = "openai/parameter-golf, train_gpt.py"
 MOMENTUM_FORMS = ("ema", "classic")
-ORTHOGONALIZATIONS = ("polar_express", "quintic_golf")
+ORTHOGONALIZATIONS = ("polar_express", "polar_express_golf", "quintic_golf")
 UPDATE_SCALES = ("tall", "ratio", "rms")
 DECAY_FORMS = ("cautious", "plain")
 META_ROWS = ("halves", "same")
@@ -33,6 +33,16 @@ class Optimizer:
         scale="log",
         source=AUTORESEARCH,
         aliases=("EMBEDDING_LR", "EMBED_LR"),
+    )
+    tied_embedding_lr: float = lever(
+        0.0,
+        "The same of the token table where it is the head, too; 0: embedding_lr.",
+        low=0.0,
+        high=10.0,
+        neutral=0.0,
+        needs="head.tied",
+        source=GOLF,
+        aliases=("TIED_EMBED_LR",),
     )
     unembedding_lr: float = lever(
         0.004,
@@ -141,7 +151,8 @@ class Optimizer:
     )
     orthogonalization: str = lever(
         "polar_express",
-        "Polynomials that orthogonalise Muon's update: Polar Express, or the quintic of the first Muon.",
+        "Polynomials that orthogonalise Muon's update: Polar Express, with the coefficients of autoresearch or of "
+        "parameter-golf's record of 2026-04-06, or the quintic of the first Muon.",
         choices=ORTHOGONALIZATIONS,
         source="arXiv 2505.16932; Jordan et al. 2024",
         aliases=("MUON_NS",),

@@ -70,7 +70,9 @@ def build_parts(
 ) -> Parts:
     """The parts of a recipe. width: of the model, for the width rule of learning rates; ranks: None for one process."""
     ranks = ranks or Alone()
-    optimizer = build_optimizer(model, config.optimizer, width=width, muon_dtype=device.muon_dtype)
+    optimizer = build_optimizer(
+        model, config.optimizer, width=width, muon_dtype=device.muon_dtype, is_tied=config.head.tied
+    )
     return Parts(
         model=model,
         optimizer=optimizer,

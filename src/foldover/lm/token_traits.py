@@ -31,7 +31,9 @@ def needs_traits(config: TrainConfig) -> bool:
     embedding, head = config.embedding, config.head
     in_table = embedding.bigram_buckets > 0 and (embedding.bigram_split or embedding.word_start_boost)
     in_input = in_table or embedding.token_type or embedding.smear == "gate"
-    return in_input or head.unigram_bias or head.boundary_weight > 0 or config.init.cooccurrence_qk
+    init = config.init
+    in_init = init.cooccurrence_qk or init.table == "svd" or (head.output_bias and init.output_bias != "zero")
+    return in_input or in_init or head.unigram_bias or head.boundary_weight > 0
 
 
 def token_traits(data: PreparedData) -> TokenTraits:

@@ -11,7 +11,7 @@ from foldover.lm.levers import TrainConfig
 from foldover.lm.model import mlp, outputs, values
 from foldover.lm.model import residual as res
 from foldover.lm.model.attention import Attention, AttentionSite, FixedGain, LearnedGain
-from foldover.lm.model.cooccurrence import set_queries_and_keys
+from foldover.lm.model.cooccurrence import set_queries_and_keys, set_table
 from foldover.lm.model.ends import (
     Traits,
     build_head,
@@ -29,6 +29,7 @@ from foldover.lm.model.parameter import InitRules, RoleParameter, initialize
 from foldover.lm.model.position import Rotary
 from foldover.lm.plan import BlockSpec, LayerSpec
 from foldover.lm.shape import Shape, shape_of
+from foldover.lm.streams import stream
 from foldover.lm.token_traits import TokenTraits
 
 SHARED_ROLES = ("matrix", "output_matrix")
@@ -52,6 +53,8 @@ def build_model(
     with device:
         model = _assemble(config, shape, found, leaves)
     initialize(model, InitRules(width=shape.width, levers=config.init), seed=seed)  # on the CPU: equal on every device
+    if config.init.table == "svd" and found is not None:
+        set_table(model.embedding, torch.from_numpy(found.sample), generator=stream(seed, "init", "table"))
     if config.init.cooccurrence_qk and found is not None:
         seen = model.token(torch.arange(shape.vocab_size, device=device))
         sample = torch.from_numpy(found.sample).to(device)
@@ -112,7 +115,10 @@ def _mlp(config: TrainConfig, shape: Shape, leaves: Leaves) -> nn.Module:
         "leaky_relu2": mlp.leaky_relu_squared(config.mlp.leaky_slope),
         "relu": nn.functional.relu,
     }
-    return mlp.Mlp(width=shape.width, hidden=shape.mlp_width, activation=activations[config.mlp.activation])
+    activation = activations[config.mlp.activation]
+    if config.mlp.activation_max:
+        activation = mlp.bounded(activation, config.mlp.activation_max)
+    return mlp.Mlp(width=shape.width, hidden=shape.mlp_width, activation=activation)
 
 
 def _block_parts(config: TrainConfig, shape: Shape, spec: BlockSpec, leaves: Leaves) -> Iterator[tuple[str, nn.Module]]:
@@ -150,7 +156,7 @@ def _block_parts(config: TrainConfig, shape: Shape, spec: BlockSpec, leaves: Lea
     if attention.output_gate != "none":
         yield "gate", gates[attention.output_gate]()
     if spec.has_lanes:
-        yield "lanes", res.LaneMix(residual.lane_init)
+        yield "lanes", res.LaneMix(residual.lane_init, residual.lane_asymmetry)
 
 
 def _gains(config: TrainConfig) -> dict[str, float]:
@@ -196,7 +202,8 @@ class _Held:
 
     def visit(self, layer: LayerSpec, block: res.Block) -> res.Visit:
         """One executed position."""
-        rules = {"sequential": res.sequential, "parallel": res.parallel, "lanes": res.two_lanes}
+        lanes = {"together": res.two_lanes, "in_turn": res.two_lanes_in_turn}[self._config.residual.lane_order]
+        rules = {"sequential": res.sequential, "parallel": res.parallel, "lanes": lanes}
         part, norm = dict(block.parts.items()), self._leaves.norm
         return res.Visit(
             rule=rules[layer.rule],
@@ -227,6 +234,7 @@ class _Held:
                 base=base,
                 rotated=attention.rope_dims,
                 ntk_context=attention.ntk_context,
+                is_yarn=attention.ntk_context > 0 and attention.long_rows == "yarn",
             )
             is_after = attention.qk_norm == "after_rotary"
             form = self._leaves.rotate_then_norm if is_after else self._leaves.norm_then_rotate

@@ -1,4 +1,4 @@
-"""First-block queries and keys from counts of neighbouring tokens (parameter-golf PR 623).
+"""Weights that begin with counts of neighbouring tokens: first-block queries and keys (parameter-golf PR 623), table.
 
 With C the (V, V) matrix of log(1 + count of (token, the one before)) and R (V, d) the normed token table, columns
 centred, the singular vectors of R' C R = U S V' give W_Q = S^(1/2) U' and W_K = S^(1/2) V', so that q k is large for
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from foldover.lm.model.attention import Attention
+
+OVERSAMPLED, POWER_ITERATIONS = 8, 6
 
 
 @torch.no_grad()
@@ -38,3 +40,23 @@ def _log_counts(sample: Tensor, vocab_size: int) -> Tensor:
     return torch.sparse_coo_tensor(
         index, counts.double().log1p(), (vocab_size, vocab_size), check_invariants=False
     ).coalesce()
+
+
+@torch.no_grad()
+def set_table(table: Tensor, sample: Tensor, *, generator: torch.Generator) -> None:
+    """Overwrite the drawn token table (V, e) with U S^(1/2) of the log counts' e leading singular vectors.
+
+    Of C + C', so that a token is near those that stand around the same ones; at the spread that was drawn. The
+    vectors are found by powers of a random projection (Halko et al. 2011, algorithm 4.4). [lab]: the source says only
+    that the table began with an SVD.
+    """
+    width = table.shape[1]
+    counts = _log_counts(sample.cpu(), len(table))
+    both = (counts + counts.T).coalesce()
+    found = torch.randn(len(table), min(len(table), width + OVERSAMPLED), generator=generator, dtype=torch.float64)
+    for _ in range(POWER_ITERATIONS):
+        found = torch.linalg.qr(torch.sparse.mm(both, found)).Q
+    values, vectors = torch.linalg.eigh(found.T @ torch.sparse.mm(both, found))
+    order = values.abs().argsort(descending=True)[:width]
+    began = (found @ vectors[:, order]) * values[order].abs().sqrt()
+    table.copy_(began * (table.double().cpu().norm() / began.norm()))

@@ -151,12 +151,15 @@ def build_head(
         down = nn.Sequential(head.LowRank(width=shape.width, rank=levers.low_rank), down)
     stages: list[nn.Module] = []
     if levers.output_bias:
-        stages.append(head.OutputBias(shape.vocab_size))
+        start = traits.log_frequency() if config.init.output_bias == "log_unigram" else None
+        stages.append(head.OutputBias(shape.vocab_size, start))
     if levers.unigram_bias:
         stages.append(head.UnigramBias(traits.log_frequency()))
     if levers.context_bias:
         stages.append(head.ContextBias(shape.vocab_size))
-    plain = head.SoftcapHead(weight, cap=config.model.softcap, down=down, stages=stages, leaves=leaves)
+    squash = head.polynomial_squash if config.model.softcap_form == "polynomial" else torch.tanh
+    cap = config.model.softcap
+    plain = head.SoftcapHead(weight, cap=cap, down=down, stages=stages, squash=squash, leaves=leaves)
     if levers.copy == "none":
         return plain
     source: nn.Module = copy_head.FrequencySource(vocab_size=shape.vocab_size)

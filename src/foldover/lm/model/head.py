@@ -5,7 +5,7 @@ Legend: B rows, T tokens, N = B T, d width, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -31,8 +31,18 @@ class Head(Protocol):
     def loss(self, x: Tensor, ids: Tensor, targets: Tensor) -> Tensor: ...
 
 
+SATURATION = 15.0 / 8.0
+
+
+def polynomial_squash(u: Tensor) -> Tensor:
+    """u - 2 u^3 / (3 k^2) + u^5 / (5 k^4) within k = 15/8 of 0, +-1 beyond: slope (1 - (u / k)^2)^2, so 1 at 0 [lab]."""
+    v = (u / SATURATION).clamp(-1.0, 1.0)
+    squares = v.square()
+    return SATURATION * v * (1.0 - squares * (2.0 / 3.0 - squares / 5.0))
+
+
 class SoftcapHead(nn.Module):
-    """logits = cap tanh(raw / cap) with raw = x W' and what the stages add, in fp32 from the product on.
+    """logits = cap squash(raw / cap) with raw = x W' and what the stages add, in fp32 from the product on.
 
     down: from the width of the stream to that of the table, with what comes ahead of it.
     """
@@ -44,6 +54,7 @@ class SoftcapHead(nn.Module):
         cap: float,
         down: nn.Module,
         stages: Sequence[nn.Module] = (),
+        squash: Callable[[Tensor], Tensor] = torch.tanh,
         leaves: Leaves = PLAIN,
     ) -> None:
         super().__init__()
@@ -51,13 +62,16 @@ class SoftcapHead(nn.Module):
         self.cap = cap
         self.down = down
         self.stages = nn.ModuleList(stages)
+        self._squash = squash
         self._leaves = leaves
 
     def forward(self, x: Tensor, ids: Tensor) -> Tensor:
-        return self.cap * torch.tanh(self._raw(x, ids).float() / self.cap)
+        return self.cap * self._squash(self._raw(x, ids).float() / self.cap)
 
     def loss(self, x: Tensor, ids: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy in nats of targets (B, T); the same function of the logits as `forward`."""
+        if self._squash is not torch.tanh:
+            return functional.cross_entropy(self(x, ids).flatten(0, 1), targets.flatten())
         if not self.stages:
             return self._leaves.head_loss(self.down(x).flatten(0, 1), self.weight, targets.flatten(), self.cap)
         return self._leaves.capped_loss(self._raw(x, ids).flatten(0, 1), targets.flatten(), self.cap)
@@ -101,11 +115,12 @@ class LowRank(nn.Module):
 
 
 class OutputBias(nn.Module):
-    """raw + b, b zero at first."""
+    """raw + b, b zero at first, or what is given."""
 
-    def __init__(self, vocab_size: int) -> None:
+    def __init__(self, vocab_size: int, start: Tensor | None = None) -> None:
         super().__init__()
-        self.bias = new_parameter("bias", vocab_size, draw=constant(0.0))
+        draw = constant(0.0) if start is None else lambda shape, generator: start
+        self.bias = new_parameter("bias", vocab_size, draw=draw)
 
     def forward(self, raw: Tensor, ids: Tensor) -> Tensor:
         return raw + self.bias.to(raw.dtype)

@@ -21,6 +21,11 @@ def leaky_relu_squared(slope: float) -> Activation:
     return lambda z: functional.leaky_relu(z, slope).square()
 
 
+def bounded(activation: Activation, most: float) -> Activation:
+    """The activation, at most `most`."""
+    return lambda z: activation(z).clamp_max(most)
+
+
 class Mlp(nn.Module):
     """output activation(input x)."""
 

@@ -8,10 +8,15 @@ Legend: B rows, H heads, T tokens, hd head width, r rotated dimensions.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from foldover.lm.model.norm import rms_norm
+
+
+FEW_TURNS, MANY_TURNS = 1.0, 32.0  # YaRN's alpha and beta
 
 
 def scaled_base(base: float, *, length: int, ntk_context: int, rotated: int) -> float:
@@ -21,15 +26,38 @@ def scaled_base(base: float, *, length: int, ntk_context: int, rotated: int) -> 
     return float(base * (length / ntk_context) ** (rotated / (rotated - 2)))
 
 
+def yarn_frequencies(frequencies: Tensor, *, length: int, ntk_context: int) -> Tensor:
+    """Frequencies for rows of that length, by how often each turns within ntk_context tokens.
+
+    Less than once: divided by length / ntk_context; more than 32 times: kept; between, a linear blend (YaRN, Peng et
+    al. 2023, arXiv 2309.00071, equations 17 to 20).
+    """
+    turns = ntk_context * frequencies / (2.0 * math.pi)
+    kept = ((turns - FEW_TURNS) / (MANY_TURNS - FEW_TURNS)).clamp(0.0, 1.0)
+    return frequencies * (kept + (1.0 - kept) * (ntk_context / length))
+
+
 class Rotary(nn.Module):
-    """Rotates queries and keys of shape (B, H, T, hd) by their position. rotated: r, 0 for all of hd."""
+    """Rotates queries and keys of shape (B, H, T, hd) by their position. rotated: r, 0 for all of hd.
+
+    is_yarn: whether rows longer than ntk_context are met by `yarn_frequencies` rather than by `scaled_base`.
+    """
 
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, *, context: int, head_dim: int, base: float, rotated: int = 0, ntk_context: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        context: int,
+        head_dim: int,
+        base: float,
+        rotated: int = 0,
+        ntk_context: int = 0,
+        is_yarn: bool = False,
+    ) -> None:
         super().__init__()
-        self.base, self.ntk_context = base, ntk_context
+        self.base, self.ntk_context, self.is_yarn = base, ntk_context, is_yarn
         self.rotated = rotated or head_dim
         cos, sin = self._tables(context, torch.empty(0).device)
         self.register_buffer("cos", cos, persistent=False)
@@ -52,8 +80,11 @@ class Rotary(nn.Module):
 
     def _tables(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
         r = self.rotated
-        base = scaled_base(self.base, length=length, ntk_context=self.ntk_context, rotated=r)
+        ntk_context = 0 if self.is_yarn else self.ntk_context
+        base = scaled_base(self.base, length=length, ntk_context=ntk_context, rotated=r)
         frequencies = base ** (-torch.arange(0, r, 2, dtype=torch.float64, device=device) / r)
+        if self.is_yarn and length > self.ntk_context:
+            frequencies = yarn_frequencies(frequencies, length=length, ntk_context=self.ntk_context)
         angles = torch.outer(torch.arange(length, dtype=torch.float64, device=device), frequencies)  # (T, r / 2)
         return angles.cos().float(), angles.sin().float()
 

@@ -88,13 +88,33 @@ def two_lanes(visit: Visit, flow: Flow) -> None:
     flow.x, flow.lane = visit.lanes(flow.x, flow.lane, heard, thought)
 
 
-class LaneMix(nn.Module):
-    """lane_k = kept_k lane_k + given[attention, k] A + given[mlp, k] M, six scalars."""
+def two_lanes_in_turn(visit: Visit, flow: Flow) -> None:
+    """The same, but the MLP reads its lane with attention's part in it (parameter-golf PR 1204)."""
+    assert flow.lane is not None, "the lanes are not open"
+    assert visit.lanes is not None, "the block has no factors for lanes"
+    heard = visit.attention_scale(visit.attention(visit.norm(visit.mix(flow.x, flow.x0)), flow, visit.site))
+    flow.x, flow.lane = visit.lanes.add(0, flow.x, flow.lane, heard)
+    thought = visit.mlp_scale(visit.mlp(visit.norm(flow.lane)))
+    flow.x, flow.lane = visit.lanes.add(1, flow.x, flow.lane, thought)
 
-    def __init__(self, kept: float) -> None:
+
+class LaneMix(nn.Module):
+    """lane_k = kept_k lane_k + given[attention, k] A + given[mlp, k] M, six scalars.
+
+    asymmetry: given is 1 + this of a lane's own branch, 1 - this of the other.
+    """
+
+    def __init__(self, kept: float, asymmetry: float = 0.0) -> None:
         super().__init__()
         self.kept = new_parameter("control", 2, draw=constant(kept))
-        self.given = new_parameter("control", 2, 2, draw=constant(1.0))
+        self.given = new_parameter(
+            "control", 2, 2, draw=lambda shape, generator: 1.0 + asymmetry * (2.0 * torch.eye(2) - 1.0)
+        )
+
+    def add(self, branch: int, x: Tensor, lane: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+        """Both lanes after one branch, 0 attention, 1 MLP."""
+        kept, given = self.kept.to(x.dtype), self.given.to(x.dtype)
+        return kept[0] * x + given[branch, 0] * out, kept[1] * lane + given[branch, 1] * out
 
     def forward(self, x: Tensor, lane: Tensor, heard: Tensor, thought: Tensor) -> tuple[Tensor, Tensor]:
         kept, given = self.kept.to(x.dtype), self.given.to(x.dtype)
