@@ -19,6 +19,8 @@ CANDIDATE_QUANTILES = (1.0, 0.99999, 0.9999, 0.9995, 0.999)
 GOOD_EXPONENTS = (-14, 15)  # of normal fp16 numbers
 SMALLEST_SCALE = 2.0**-24  # the smallest fp16 number above zero
 SMALLEST_STEP = 2.0**-126  # the smallest normal fp32 number
+LARGEST_STEP = 2.0**126
+MOST_SPREAD = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,8 +101,11 @@ def _lines(array: np.ndarray, axis: Axis, group: int) -> list[np.ndarray]:
 
 
 def _stored(sizes: list[np.ndarray], shape: tuple[int, ...], scheme: Scheme, *, guarded: int = 0) -> Steps:
-    """Steps from the sizes (n,) of a level, one array for each group of columns. Lines of zeros have a step of 1."""
-    wanted = np.stack(sizes, axis=1)  # (n, groups)
+    """Steps from the sizes (n,) of a level, one array for each group of columns.
+
+    Lines of zeros have a step of 0 in binary, which has no code for zero, else any step that can be divided by.
+    """
+    wanted = np.minimum(np.stack(sizes, axis=1), LARGEST_STEP)  # (n, groups)
     floors = np.maximum(wanted, scheme.floor)
     floored = int(((wanted > 0) & (floors > wanted)).sum())
     positive = floors[(wanted > 0) & (floors >= SMALLEST_STEP)]
@@ -110,7 +115,7 @@ def _stored(sizes: list[np.ndarray], shape: tuple[int, ...], scheme: Scheme, *, 
     is_small = (scales > 0) & (scales < SMALLEST_SCALE)
     scales = np.where(is_small, SMALLEST_SCALE, scales)
     is_nothing = (scales == 0) | (np.ldexp(scales, exponent) < SMALLEST_STEP)
-    scales = np.where(is_nothing, np.ldexp(1.0, -exponent) if exponent > -15 else 1.0, scales).astype(np.float16)
+    scales = np.where(is_nothing, 0.0 if scheme.format == "binary" else 1.0, scales).astype(np.float16)
     floored += int(is_small.sum()) + int((is_nothing & (wanted > 0)).sum())
     if scheme.axis == "column":
         scales = scales.T
@@ -185,21 +190,19 @@ def _line_sums(array: np.ndarray, scheme: Scheme) -> np.ndarray:
 
 
 def _uniform(weights: np.ndarray, scheme: Scheme, gradients: np.ndarray | None) -> Steps:
-    """A multiple of the tensor's standard deviation, shared by all rows or split among them.
+    """A share of the tensor's standard deviation, or of each row's, or split among rows by what the loss feels.
 
-    Steps of a split have the tensor's as their geometric mean, so that the rate is that of rows alike. By sigma,
-    each row has the same rate; by gradients g, steps go as 1 / sqrt(mean g^2): equal slopes of loss against rate.
+    By gradients g, steps go as 1 / sqrt(mean g^2), equal slopes of loss against rate, with a geometric mean of the
+    tensor's step, and at most `MOST_SPREAD` away from it: a row that the text did not use is not worth nothing.
     """
     sigma = float(weights.std(dtype=np.float64)) or float(np.abs(weights).max())
-    step = scheme.sigmas * sigma
-    if scheme.row_steps == "tensor" or (scheme.row_steps == "gradient" and gradients is None):
-        return _stored([np.array([step])], weights.shape, replace(scheme, axis="tensor"))
     if scheme.row_steps == "sigma":
-        relative = weights.std(axis=1, dtype=np.float64)
-        relative = np.where(relative > 0, relative, np.abs(weights).max(axis=1))
-    else:
-        assert gradients is not None
-        relative = 1.0 / np.sqrt(np.maximum(gradients.astype(np.float64), 1e-6 * float(gradients.max() or 1.0)))
-    is_zero = ~weights.any(axis=1)
-    mean = np.exp(np.log(relative[~is_zero]).mean()) if not is_zero.all() else 1.0
-    return _stored([np.where(is_zero, 0.0, step * relative / mean)], weights.shape, replace(scheme, axis="row"))
+        own = weights.std(axis=1, dtype=np.float64)
+        own = np.where(own > 0, own, np.abs(weights).max(axis=1))
+        return _stored([scheme.sigmas * own], weights.shape, replace(scheme, axis="row"))
+    if scheme.row_steps == "gradient" and gradients is not None:
+        relative = 1.0 / np.sqrt(np.maximum(gradients.astype(np.float64), 1e-12 * float(gradients.max() or 1.0)))
+        for _ in range(2):  # drawn in, the mean moves
+            relative = np.clip(relative / np.exp(np.log(relative).mean()), 1.0 / MOST_SPREAD, MOST_SPREAD)
+        return _stored([scheme.sigmas * sigma * relative], weights.shape, replace(scheme, axis="row"))
+    return _stored([np.array([scheme.sigmas * sigma])], weights.shape, replace(scheme, axis="tensor"))

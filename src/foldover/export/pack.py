@@ -18,7 +18,6 @@ from foldover.export.quantize import (
     Quantized,
     TensorReport,
     as_matrix,
-    entropy_bits,
     inputs_of,
     output_error,
     quantize,
@@ -30,6 +29,7 @@ from foldover.export.residual import PART_NAMES, Correction, choose_lqer, choose
 from foldover.export.restore import restore_tensor
 from foldover.export.scheme import Scheme, schemes_of
 from foldover.export.selective import BytesOf, zero_ones
+from foldover.export.sizes import entropy_bytes
 from foldover.export.tensors import Calibration, TensorInfo, checked_weights
 from foldover.export.transforms import mlp_permutations, permuted, permuted_calibration, pruned
 
@@ -194,7 +194,7 @@ def _report(
         layer=info.layer,
         format=scheme.format if found is not None else first.dtype.name,
         shape=array.shape,
-        bits=entropy_bits(first) if found is not None else 8.0 * first.dtype.itemsize,
+        bits=8.0 * (first.nbytes if found is None else entropy_bytes(first)) / first.size,
         relative_mse=relative_mse(before, after),
     )
     if found is None:
@@ -206,7 +206,7 @@ def _report(
         lines=found.steps.scales.size,
         floored=found.steps.floored,
         guarded=found.steps.guarded,
-        zeroed=int(((first == 0) & (found.codes != 0)).sum()),
+        zeroed=int(np.count_nonzero(found.codes) - np.count_nonzero(first)),
         gptq=found.gptq,
         damping=found.damping,
         correction_bytes=sum(part.array.nbytes for part in stored.parts if part.name in PART_NAMES),

@@ -107,9 +107,12 @@ def inputs_of(info: TensorInfo, array: np.ndarray, scheme: Scheme, calibration: 
 def quantize(name: str, weights: np.ndarray, scheme: Scheme, inputs: Inputs) -> Quantized:
     """The codes of a matrix (r, c) that is not stored as floats. A bank lies one matrix below the other."""
     columns = _columns(scheme, inputs)
-    scaled = weights if columns is None else weights / columns.astype(np.float32)
+    # A uniform step is a share of the weights' own spread, so that splitting it over columns leaves the rate; what
+    # ends at the largest weight has to see the weights that are rounded.
+    is_own = columns is None or scheme.format == "step"
+    scaled = weights if is_own or columns is None else weights / columns.astype(np.float32)
     importance = None if inputs.hessian is None else np.einsum("ncc->c", inputs.hessian)
-    if importance is not None and columns is not None:
+    if importance is not None and columns is not None and not is_own:
         importance = importance * np.square(columns.astype(np.float64))
     steps = make_steps(scaled, scheme, importance=importance, gradients=inputs.gradients)
     widths = steps.values if columns is None else steps.values * columns.astype(np.float32)
@@ -172,15 +175,6 @@ def stored_float(info: TensorInfo, array: np.ndarray, scheme: Scheme) -> StoredT
     return StoredTensor(
         name=info.name, shape=array.shape, scheme="float", parts=(Part(name="values", array=values, kind="float"),)
     )
-
-
-def entropy_bits(codes: np.ndarray) -> float:
-    """Bits a code at zeroth order, 0 of none."""
-    if not codes.size:
-        return 0.0
-    counts = np.bincount(codes.ravel().astype(np.int64) - int(codes.min()))
-    shares = counts[counts > 0] / codes.size
-    return float(-(shares * np.log2(shares)).sum()) + 0.0
 
 
 def output_error(weights: np.ndarray, values: np.ndarray, hessian: np.ndarray | None) -> float | None:

@@ -17,19 +17,19 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from foldover.core import OutsideError
+from foldover.core import ArtifactError
 from foldover.export.parts import StoredTensor
 
 MAX_EXPONENT = 300
 
 
 def restore(stored: Iterable[StoredTensor]) -> dict[str, np.ndarray]:
-    """Weights by name, float32, in the shapes of the model. Raises OutsideError for a tensor that is not whole."""
+    """Weights by name, float32, in the shapes of the model. Raises ArtifactError for a tensor that is not whole."""
     return {tensor.name: restore_tensor(tensor) for tensor in stored}
 
 
 def restore_tensor(stored: StoredTensor) -> np.ndarray:
-    """The weights of one tensor, float32. Raises OutsideError."""
+    """The weights of one tensor, float32. Raises ArtifactError."""
     parts = {part.name: part.array for part in stored.parts}
     if len(parts) != len(stored.parts):
         raise _broken(stored, "two parts have one name")
@@ -125,5 +125,5 @@ def _setting(stored: StoredTensor, name: str) -> int:
     return value
 
 
-def _broken(stored: StoredTensor, why: str) -> OutsideError:
-    return OutsideError(f"stored tensor `{stored.name}` cannot be restored: {why}", fix="Export the run again.")
+def _broken(stored: StoredTensor, why: str) -> ArtifactError:
+    return ArtifactError(f"stored tensor `{stored.name}` cannot be restored: {why}", fix="Export the run again.")
