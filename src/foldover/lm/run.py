@@ -84,9 +84,10 @@ def run(spec: RunSpec, folder: RunFolder, settings: Settings) -> Outcome:
     """
     started, began = datetime.now(UTC), time.perf_counter()
     config, resolved = bind(TrainConfig, spec.recipe.values), resolve(spec.recipe)
-    check_budget(config, spec.budget.limit, flops_per_token=resolved.derived.integer("flops_per_token"))
-    if not spec.levels and not spec.is_trunk:  # in a design a lever may rest in some rows
-        check_effects(spec.recipe.values)
+    if not spec.is_trunk:  # which need not have all levers act: it is there to begin others
+        check_budget(config, spec.budget.limit, flops_per_token=resolved.derived.integer("flops_per_token"))
+        if not spec.levels:  # in a design a lever may rest in some rows
+            check_effects(spec.recipe.values)
     state = _Run(device=open_device(settings, process=place_of(settings, os.environ).local_rank), resolved=resolved)
     failure = None
     try:
