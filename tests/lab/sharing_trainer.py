@@ -1,8 +1,8 @@
 """A trainer whose runs can begin with the state of another; registered as `sharing` through FOLDOVER_TRAINERS.
 
 What it trains is a number that moves by one step at a time, at a rate that falls in the warm-down; the state is that
-number in a file. After training it is rounded to `bits` and shifted by `stride`, levers of later phases. The curve has a
-point a step that was really trained, so that a test can count them.
+number in a file. After training it is rounded to `bits` and shifted by `stride`, levers of later phases. The curve has
+a point a step that was really trained, so that a test can count them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class SharingTrainer:
         return Resolved(recipe=recipe, derived=Values(size=1), effective=recipe.values)
 
     def estimate_seconds(self, resolved: Resolved, budget: Budget, constants: Values) -> float:
-        return budget.limit.amount
+        return budget.limit.amount + 1.0
 
     def prepare(self, recipe: Recipe, constants: Values, progress: Callable[[str, float], None]) -> None:
         """Nothing to prepare."""
@@ -73,8 +73,10 @@ class SharingTrainer:
         steps = int(budget.limit.amount * (1.0 - resolved.recipe.values.number("warmdown")))
         return Limit(kind=budget.limit.kind, amount=steps) if steps else None
 
-    def estimate_rest_seconds(self, resolved: Resolved, budget: Budget, constants: Values, spent: Limit) -> float:
-        return budget.limit.amount - spent.amount + 1.0
+    def estimate_part_seconds(
+        self, resolved: Resolved, budget: Budget, constants: Values, spent: Limit | None
+    ) -> float:
+        return budget.limit.amount - (spent.amount if spent else 0.0) + 1.0
 
     def train(self, spec: RunSpec, folder: RunFolder, settings: Settings) -> Outcome:
         started, values, steps = now(), spec.recipe.values, int(spec.budget.limit.amount)

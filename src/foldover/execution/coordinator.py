@@ -19,7 +19,7 @@ from foldover.execution.process import Death
 from foldover.execution.progress import Progress, Running, Timing, fraction_done, seconds_left
 from foldover.execution.slot import Assignment, Slot
 from foldover.rundir import RunRoot
-from foldover.trainers import get_trainer
+from foldover.trainers import estimated_seconds, get_trainer
 
 MAX_DEATHS = 3
 _TICK_SECONDS = 0.1
@@ -284,7 +284,7 @@ class Coordinator:
         if key not in self._estimates:
             try:
                 trainer = get_trainer(spec.recipe.trainer)
-                seconds = trainer.estimate_seconds(trainer.resolve(spec.recipe), spec.budget, spec.constants)
+                seconds = estimated_seconds(trainer, spec, trainer.resolve(spec.recipe))
             except UserError:
                 self._estimates[key] = None  # the run itself will say why
             else:

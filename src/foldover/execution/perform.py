@@ -15,7 +15,7 @@ from foldover.core import EMPTY, Failure, Outcome, RunSpec, Settings, TrainerErr
 from foldover.execution.capture import captured
 from foldover.ports import Trainer
 from foldover.rundir import RunFolder, RunRoot
-from foldover.trainers import get_trainer
+from foldover.trainers import estimated_seconds, get_trainer
 
 TRACE_LINES = 20
 
@@ -60,7 +60,7 @@ def _train(spec: RunSpec, folder: RunFolder, settings: Settings, on_estimated: C
         trainer = get_trainer(spec.recipe.trainer)
         resolved = trainer.resolve(spec.recipe)
         derived = resolved.derived
-        on_estimated(trainer.estimate_seconds(resolved, spec.budget, spec.constants))
+        on_estimated(estimated_seconds(trainer, spec, resolved))
         outcome = trainer.train(spec, folder, settings)
         _check(outcome, spec, trainer)
     except (Exception, SystemExit) as error:

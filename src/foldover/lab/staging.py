@@ -20,6 +20,7 @@ from foldover.planning import (
     spent_before,
 )
 from foldover.ports import Branches, Trainer
+from foldover.trainers import estimated_seconds
 
 
 def plan_stage(study: Study, trainer: Trainer, stage: Stage, plans: Sequence[Plan], analysis: Analysis | None) -> Plan:
@@ -67,11 +68,8 @@ def cost_of(
     by_id, sharing = {run.run_id: run for run in runs}, sharing_of(trainer)
 
     def estimate(run: RunSpec) -> float:
-        resolved = trainer.resolve(run.recipe)
         spent = None if sharing is None else spent_before(run, by_id, sharing)
-        if spent is None or not isinstance(trainer, Branches):
-            return trainer.estimate_seconds(resolved, run.budget, study.constants)
-        return trainer.estimate_rest_seconds(resolved, run.budget, study.constants, spent)
+        return estimated_seconds(trainer, run, trainer.resolve(run.recipe), spent=spent)
 
     measured = measured_seconds(analysis.records) if analysis is not None else {}
     return estimate_cost(runs, estimate, jobs=jobs, measured=measured)

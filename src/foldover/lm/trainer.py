@@ -51,7 +51,8 @@ class LMTrainer:
 
         Raises BudgetError for a lever that cannot act within the limit: a plan is where that should be found out.
         """
-        return self._seconds(resolved, budget, constants, share=1.0)
+        _check_budget(resolved, budget)
+        return _seconds(resolved, budget, constants, share=1.0)
 
     def trunk_recipe(self, recipe: Recipe) -> Recipe:
         """The recipe without warm-down and taper of decay. Raises RecipeError where more depends on the budget."""
@@ -63,25 +64,14 @@ class LMTrainer:
         flops_per_token = resolved.derived.integer("flops_per_token")
         return branch_point(bind(TrainConfig, resolved.recipe.values), budget.limit, flops_per_token=flops_per_token)
 
-    def estimate_rest_seconds(self, resolved: Resolved, budget: Budget, constants: Values, spent: Limit) -> float:
-        """As `estimate_seconds`, without the training that is done already."""
-        return self._seconds(resolved, budget, constants, share=1.0 - spent.amount / budget.limit.amount)
-
-    def _seconds(self, resolved: Resolved, budget: Budget, constants: Values, *, share: float) -> float:
-        """share: of the training."""
-        config = bind(TrainConfig, resolved.recipe.values)
-        check_budget(config, budget.limit, flops_per_token=resolved.derived.integer("flops_per_token"))
-        flops_per_token = resolved.derived.number("flops_per_token")
-        tokens_per_second = ASSUMED_FLOPS_PER_SECOND / flops_per_token
-        evaluation = constants.number("eval_tokens") * FORWARD_SHARE / tokens_per_second
-        amount = budget.limit.amount
-        training = {
-            "seconds": amount,
-            "steps": amount * resolved.derived.number("tokens_per_step") / tokens_per_second,
-            "tokens": amount / tokens_per_second,
-            "flops": amount / ASSUMED_FLOPS_PER_SECOND,
-        }[budget.limit.kind]
-        return share * training + evaluation + ASSUMED_OVERHEAD_SECONDS
+    def estimate_part_seconds(
+        self, resolved: Resolved, budget: Budget, constants: Values, spent: Limit | None
+    ) -> float:
+        """As `estimate_seconds`, without the training that is done already. A trunk need not have all levers act."""
+        if spent is None:
+            return _seconds(resolved, budget, constants, share=1.0)
+        _check_budget(resolved, budget)
+        return _seconds(resolved, budget, constants, share=1.0 - spent.amount / budget.limit.amount)
 
     def prepare(self, recipe: Recipe, constants: Values, progress: Callable[[str, float], None]) -> None:
         """Build what runs of this recipe read: corpus, tokenizer, token streams, in the cache.
@@ -135,3 +125,23 @@ class LMTrainer:
         from foldover.lm.run import run  # torch only here
 
         return run(spec, folder, settings)
+
+
+def _check_budget(resolved: Resolved, budget: Budget) -> None:
+    config = bind(TrainConfig, resolved.recipe.values)
+    check_budget(config, budget.limit, flops_per_token=resolved.derived.integer("flops_per_token"))
+
+
+def _seconds(resolved: Resolved, budget: Budget, constants: Values, *, share: float) -> float:
+    """share: of the training that is left to do."""
+    flops_per_token = resolved.derived.number("flops_per_token")
+    tokens_per_second = ASSUMED_FLOPS_PER_SECOND / flops_per_token
+    evaluation = constants.number("eval_tokens") * FORWARD_SHARE / tokens_per_second
+    amount = budget.limit.amount
+    training = {
+        "seconds": amount,
+        "steps": amount * resolved.derived.number("tokens_per_step") / tokens_per_second,
+        "tokens": amount / tokens_per_second,
+        "flops": amount / ASSUMED_FLOPS_PER_SECOND,
+    }[budget.limit.kind]
+    return share * training + evaluation + ASSUMED_OVERHEAD_SECONDS

@@ -76,8 +76,13 @@ class Branches(Protocol):
         Raises RecipeError where it cannot be known before the run.
         """
 
-    def estimate_rest_seconds(self, resolved: Resolved, budget: Budget, constants: Values, spent: Limit) -> float:
-        """As `estimate_seconds`, for a run that begins with so much of its training done: with all of it, maybe."""
+    def estimate_part_seconds(
+        self, resolved: Resolved, budget: Budget, constants: Values, spent: Limit | None
+    ) -> float:
+        """As `estimate_seconds`, for a run that begins with so much of its training done: with all of it, maybe.
+
+        None for nothing of it: then it is a trunk, of which nothing is asked but to begin others.
+        """
 
 
 class Executor(Protocol):

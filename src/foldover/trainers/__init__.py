@@ -13,10 +13,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from foldover.core import RecipeError
-from foldover.ports import Trainer
+from foldover.core import Limit, RecipeError, Resolved, RunSpec
+from foldover.ports import Branches, Trainer
 
-__all__ = ["TRAINERS_VARIABLE", "get_trainer", "trainer_names"]
+__all__ = ["TRAINERS_VARIABLE", "estimated_seconds", "get_trainer", "trainer_names"]
 
 TRAINERS_VARIABLE = "FOLDOVER_TRAINERS"
 
@@ -51,6 +51,16 @@ def get_trainer(name: str) -> Trainer:
             fix="Install what it needs; a trainer of your own must be installed or lie on PYTHONPATH.",
         ) from error
     return cast(Callable[[], Trainer], make)()
+
+
+def estimated_seconds(trainer: Trainer, run: RunSpec, resolved: Resolved, *, spent: Limit | None = None) -> float:
+    """What a run will take by its trainer's estimate. spent: what of its training is done when it begins.
+
+    resolved: its recipe. Raises as `Trainer.estimate_seconds`.
+    """
+    if isinstance(trainer, Branches) and (run.is_trunk or spent is not None):
+        return trainer.estimate_part_seconds(resolved, run.budget, run.constants, spent)
+    return trainer.estimate_seconds(resolved, run.budget, run.constants)
 
 
 def _entries() -> dict[str, str]:
