@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 BASE := .venv-base
 
-.PHONY: help demo test test-base check docs bench race calibrate format clean
+.PHONY: help demo test test-base check docs bench race bench-export fuzz calibrate format clean
 
 help:
 	@echo "make demo       train the demonstration study and write demo/report.html"
@@ -18,6 +18,8 @@ help:
 	@echo "make docs       rewrite the pages that are made from the program"
 	@echo "make bench      benchmarks, each beside a peer"
 	@echo "make race       strategies at equal cost on the simulator, 500 times"
+	@echo "make bench-export  bytes and speed of the artifact's coder beside other compressors"
+	@echo "make fuzz       hostile artifacts for FUZZ_SECONDS seconds"
 	@echo "make calibrate  coverage and error rates of the statistics, by simulation"
 	@echo "make format     rewrite the sources in the project's format"
 
@@ -46,6 +48,13 @@ bench: $(STAMP)
 
 race: $(STAMP)
 	$(BIN)/foldover race --repetitions 500 --jobs 2
+
+bench-export: $(STAMP)
+	$(BIN)/python -m benchmarks.export_codec
+
+FUZZ_SECONDS ?= 60
+fuzz: $(STAMP)
+	$(BIN)/python tests/export/test_export_fuzz.py --seconds $(FUZZ_SECONDS)
 
 calibrate: $(STAMP)
 	$(BIN)/python benchmarks/calibrate.py
