@@ -7,8 +7,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 BASE := .venv-base
+BENCH := .venv-bench
+# litgpt refuses the huggingface_hub that constraints.txt pins.
+BENCH_HUB := huggingface_hub==1.3.7
 
-.PHONY: help demo test test-base check docs bench race bench-export fuzz calibrate format clean
+.PHONY: help demo test test-base check docs bench bench-gpu race bench-export fuzz calibrate format clean
 
 help:
 	@echo "make demo       train the demonstration study and write demo/report.html"
@@ -16,7 +19,8 @@ help:
 	@echo "make test-base  designs, statistics and commands where nothing but the base package is installed"
 	@echo "make check      lint, format, types, layers, docs"
 	@echo "make docs       rewrite the pages that are made from the program"
-	@echo "make bench      benchmarks, each beside a peer"
+	@echo "make bench      benchmarks, each beside a peer, in an environment of their own"
+	@echo "make bench-gpu  training on a GPU, with and without torch.compile"
 	@echo "make race       strategies at equal cost on the simulator, 500 times"
 	@echo "make bench-export  bytes and speed of the artifact's coder beside other compressors"
 	@echo "make fuzz       hostile artifacts for FUZZ_SECONDS seconds"
@@ -43,8 +47,11 @@ docs: $(STAMP)
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_paper_consistency.py
 
-bench: $(STAMP)
-	$(BIN)/python -m benchmarks
+bench: $(BENCH)/.installed
+	$(BENCH)/bin/python -m benchmarks
+
+bench-gpu: $(STAMP)
+	$(BIN)/python -m benchmarks.gpu
 
 race: $(STAMP)
 	$(BIN)/foldover race --repetitions 500 --jobs 2
@@ -64,20 +71,26 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(BASE) demo
+	rm -rf $(VENV) $(BASE) $(BENCH) demo
 
 $(STAMP): pyproject.toml constraints.txt
-	$(call install,$(VENV),.[dev])
+	$(call install,$(VENV),.[dev],constraints.txt)
 	@touch $@
 
 $(BASE)/.installed: pyproject.toml constraints.txt
-	$(call install,$(BASE),.[test])
+	$(call install,$(BASE),.[test],constraints.txt)
+	@touch $@
+
+$(BENCH)/.installed: pyproject.toml constraints.txt
+	@mkdir -p $(BENCH)
+	@sed 's/^huggingface_hub==.*/$(BENCH_HUB)/' constraints.txt > $(BENCH)/constraints.txt
+	$(call install,$(BENCH),.[bench],$(BENCH)/constraints.txt)
 	@touch $@
 
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "foldover needs Python 3.11 or newer as '$(PYTHON)' (found: $$($(PYTHON) --version 2>&1 | head -1 || true)); set PYTHON=/path/to/python3.11"; exit 2; }
 	@$(PYTHON) -m venv $(1) || { echo "'$(PYTHON) -m venv' failed: install its venv module (Debian: python3-venv)"; exit 2; }
-	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+	PIP_CONSTRAINT=$(3) PIP_BUILD_CONSTRAINT=$(3) \
 	  $(1)/bin/python -m pip install --quiet --disable-pip-version-check -e "$(2)"
 endef
