@@ -35,6 +35,7 @@ class Correction:
         return sum(part.array.nbytes for part in self.parts)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # beyond float16: that does not help
 def residual(error: np.ndarray, rank: int) -> Correction | None:
     """The best correction of that rank in float16, nearly, by power iterations; None if it would not help."""
     if rank < 1:
@@ -83,6 +84,7 @@ def choose_residuals(
     return chosen
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def lqer(error: np.ndarray, rank: int, group: int) -> Correction | None:
     """The singular part of that rank, two bits on the left and four on the right; None if it would not help."""
     rank = min(rank, *error.shape)
@@ -140,6 +142,5 @@ def _if_it_helps(
     error: np.ndarray, values: np.ndarray, parts: tuple[Part, ...], settings: dict[str, int]
 ) -> Correction | None:
     before = np.square(error, dtype=np.float64).sum()
-    with np.errstate(over="ignore", invalid="ignore"):  # float16 may have overflowed: that does not help
-        after = np.square(error - values, dtype=np.float64).sum()
+    after = np.square(error - values, dtype=np.float64).sum()
     return Correction(parts=parts, values=values, settings=settings) if after < before else None
