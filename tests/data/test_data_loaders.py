@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 
 from foldover.core import DataError, from_json, to_json
 from foldover.data import (
+    BlockRows,
     CorpusSource,
     Prefetcher,
     PreparedData,
     RowsState,
+    StreamOrder,
     StreamRows,
     TrainRows,
     open_rows,
@@ -33,11 +36,61 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, tiny_corpus) -> PreparedData:
     return prepare_source(source, 300, cache=tmp_path_factory.mktemp("cache"))
 
 
-def new(tiny: PreparedData, loader: str, seed: int = 3) -> TrainRows | StreamRows:
-    return open_rows(tiny, context=CONTEXT, seed=seed, loader="pack" if loader == "pack" else "stream")
+def new(tiny: PreparedData, loader: str, seed: int = 3) -> TrainRows | StreamRows | BlockRows:
+    orders: dict[str, StreamOrder] = {"shuffled": "shuffled", "coprime": "coprime"}
+    return open_rows(
+        tiny,
+        context=CONTEXT,
+        seed=seed,
+        loader="pack" if loader == "pack" else "stream",
+        order=orders.get(loader, "sequential"),
+    )
 
 
-both = pytest.mark.parametrize("loader", ["pack", "stream"])
+both = pytest.mark.parametrize("loader", ["pack", "stream", "shuffled", "coprime"])
+blocks = pytest.mark.parametrize("order", ["shuffled", "coprime"])
+
+
+@blocks
+def test_no_block_comes_twice_before_all_have_come(order: StreamOrder, tiny: PreparedData) -> None:
+    tokens = np.asarray(tiny.train_tokens)
+    count = (len(tokens) - CONTEXT) // CONTEXT
+    rows = BlockRows(tiny, context=CONTEXT, seed=3, order=order)
+    first, second = rows.take(count), rows.take(count)
+    assert rows.epoch == 1
+    for epoch in (first, second):
+        phases = [
+            phase
+            for phase in range(CONTEXT)
+            if {row.tobytes() for row in epoch}
+            == {tokens[phase + i * CONTEXT : phase + (i + 1) * CONTEXT + 1].tobytes() for i in range(count)}
+        ]
+        assert phases, "the rows are not the blocks of the stream"
+    assert not np.array_equal(first, second)
+
+
+@blocks
+def test_other_seeds_have_other_orders_and_equal_ones_the_same(order: StreamOrder, tiny: PreparedData) -> None:
+    one, other, again = (BlockRows(tiny, context=CONTEXT, seed=seed, order=order).take(40) for seed in (1, 2, 1))
+    assert not np.array_equal(one, other)
+    assert np.array_equal(one, again)
+
+
+def test_coprime_blocks_are_a_stride_apart(tiny: PreparedData) -> None:
+    tokens = np.asarray(tiny.train_tokens)
+    count = (len(tokens) - CONTEXT) // CONTEXT
+    where: dict[bytes, list[int]] = {}
+    for i in range(count):
+        where.setdefault(tokens[i * CONTEXT : (i + 1) * CONTEXT + 1].tobytes(), []).append(i)
+    found = [where[row.tobytes()] for row in BlockRows(tiny, context=CONTEXT, seed=5, order="coprime").take(count)]
+    places = [one[0] if len(one) == 1 else None for one in found]
+    steps = {(b - a) % count for a, b in pairwise(places) if a is not None and b is not None}
+    assert len(steps) == 1
+
+
+def test_too_short_a_stream_for_blocks_is_refused(tiny: PreparedData) -> None:
+    with pytest.raises(DataError, match="less than two rows"):
+        BlockRows(tiny, context=10**6, seed=0, order="shuffled")
 
 
 def test_rows_of_the_stream_follow_each_other_with_one_id_in_common(tiny: PreparedData) -> None:
@@ -98,13 +151,14 @@ def test_a_state_survives_json(loader: str, tiny: PreparedData) -> None:
     assert from_json(RowsState, to_json(rows.state())) == rows.state()
 
 
-@pytest.mark.parametrize("change", ["seed", "context", "loader", "long_documents"])
+@pytest.mark.parametrize("change", ["seed", "context", "loader", "order", "long_documents"])
 def test_a_state_of_other_rows_is_refused(change: str, tiny: PreparedData) -> None:
     state = train_rows(tiny, context=CONTEXT, seed=3).state()
-    others: dict[str, Callable[[], TrainRows | StreamRows]] = {
+    others: dict[str, Callable[[], TrainRows | StreamRows | BlockRows]] = {
         "seed": lambda: train_rows(tiny, context=CONTEXT, seed=4),
         "context": lambda: train_rows(tiny, context=CONTEXT + 1, seed=3),
         "loader": lambda: StreamRows(tiny, context=CONTEXT),
+        "order": lambda: BlockRows(tiny, context=CONTEXT, seed=3, order="shuffled"),
         "long_documents": lambda: train_rows(tiny, context=CONTEXT, seed=3, long_documents="crop"),
     }
     with pytest.raises(DataError, match="belongs to other rows"):

@@ -4,6 +4,7 @@
 """
 
 from foldover.data.accounting import Accounting, ByteTable
+from foldover.data.blocks import BlockRows, StreamOrder
 from foldover.data.cache import prepare, prepare_source
 from foldover.data.choice import TOKENIZERS, choose_tokenizer, load_tokenizer
 from foldover.data.compare import Comparison, TokenizerFigures, compare_tokenizers
@@ -12,6 +13,7 @@ from foldover.data.corpus import Corpus, CorpusSource, Document, Side, num_bytes
 from foldover.data.encoding import Encoder, Tokenizer, read_tokenizer
 from foldover.data.hub import HubClient, HuggingFaceClient, hub_source
 from foldover.data.listing import PreparedFolder, list_prepared
+from foldover.data.order import shuffled
 from foldover.data.packing import LongDocuments, RowPacker, Units, cut_units, pack_rows
 from foldover.data.parts import Part, StreamedSource
 from foldover.data.piece_model import SentencePieceTokenizer, train_sentencepiece
@@ -21,7 +23,7 @@ from foldover.data.prepared import Facts, PreparedData
 from foldover.data.progress import Progress
 from foldover.data.ranks import RankTokenizer
 from foldover.data.references import witten_bell_bits
-from foldover.data.rows import Loader, TrainRows, open_rows, shuffled, train_rows
+from foldover.data.rows import Loader, TrainRows, open_rows, train_rows
 from foldover.data.shard import read_shard, write_shard
 from foldover.data.shards import TokenShards
 from foldover.data.sotu import load_sotu
@@ -46,6 +48,7 @@ __all__ = [
     "SPECIALS",
     "TOKENIZERS",
     "Accounting",
+    "BlockRows",
     "BytePairTokenizer",
     "ByteTable",
     "Comparison",
@@ -73,6 +76,7 @@ __all__ = [
     "Side",
     "SideSurvey",
     "Source",
+    "StreamOrder",
     "StreamRows",
     "StreamedSource",
     "Survey",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from foldover.data.blocks import BlockRows, StreamOrder
 from foldover.data.contiguous import StreamRows
+from foldover.data.order import shuffled
 from foldover.data.packing import LongDocuments, RowPacker, cut_units
 from foldover.data.prepared import PreparedData
 from foldover.data.shards import flat
@@ -107,22 +108,11 @@ def open_rows(
     seed: int,
     loader: Loader = "pack",
     long_documents: LongDocuments = "split",
-) -> TrainRows | StreamRows:
-    """The loader of that name: `pack` (best fit, shuffled by seed) or `stream` (contiguous, in order)."""
-    if loader == "stream":
+    order: StreamOrder = "sequential",
+) -> TrainRows | StreamRows | BlockRows:
+    """The loader of that name: `pack` (best fit, shuffled by seed) or `stream` (contiguous, in an order of its own)."""
+    if loader == "stream" and order == "sequential":
         return StreamRows(prepared, context=context)
+    if loader == "stream":
+        return BlockRows(prepared, context=context, seed=seed, order=order)
     return train_rows(prepared, context=context, seed=seed, long_documents=long_documents)
-
-
-def shuffled(count: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
-    """A permutation of range(count) from the random stream named ("data", seed, epoch)."""
-    return permutation(count, f"data/{seed}/{epoch}")
-
-
-def permutation(count: int, name: str) -> NDArray[np.int64]:
-    """A permutation of range(count) that depends on the name alone."""
-    # Sorting raw 64-bit draws rather than Generator.permutation: numpy promises that the bits of PCG64 never
-    # change (NEP 19), but not what the methods of Generator make of them.
-    entropy = int.from_bytes(hashlib.sha256(name.encode()).digest(), "big")
-    draws = np.random.PCG64(entropy).random_raw(count)
-    return np.argsort(draws, kind="stable")

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from foldover.core import DataError
 from foldover.data.contiguous import windows
+from foldover.data.order import permutation
 from foldover.data.packing import LongDocuments, RowPacker, Units, cut_units
 from foldover.data.prepared import PreparedData
-from foldover.data.rows import Loader, permutation
+from foldover.data.rows import Loader
 from foldover.data.shards import TokenShards, flat
 
 ValidationOrder = Literal["stream", "spread"]

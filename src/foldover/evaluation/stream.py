@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from foldover.core import DataError
 from foldover.data import PreparedData, ScoredRows
-from foldover.data.rows import permutation
+from foldover.data.order import permutation
 from foldover.data.shards import flat
 from foldover.data.validation import ValidationOrder
 

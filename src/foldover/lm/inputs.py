@@ -8,9 +8,11 @@ from typing import Literal, cast
 from foldover.core import Recipe, RunSpec, Values
 from foldover.data import (
     Accounting,
+    BlockRows,
     Loader,
     PreparedData,
     ScoredRows,
+    StreamOrder,
     StreamRows,
     TrainRows,
     open_rows,
@@ -32,7 +34,7 @@ def open_data(
     )
 
 
-def training_rows(spec: RunSpec, data: PreparedData) -> TrainRows | StreamRows:
+def training_rows(spec: RunSpec, data: PreparedData) -> TrainRows | StreamRows | BlockRows:
     """The loader of a run: endless rows, with `state()` and `restore()` for checkpoints."""
     return open_rows(
         data,
@@ -40,6 +42,7 @@ def training_rows(spec: RunSpec, data: PreparedData) -> TrainRows | StreamRows:
         seed=spec.seed,
         loader=loader(spec.recipe),
         long_documents=long_documents(spec.recipe),
+        order=stream_order(spec.recipe),
     )
 
 
@@ -58,6 +61,11 @@ def rows_to_score(spec: RunSpec, data: PreparedData) -> ScoredRows:
 def loader(recipe: Recipe) -> Loader:
     """How the stream of tokens is cut into rows."""
     return cast(Loader, recipe.values.get("data.loader", "pack"))
+
+
+def stream_order(recipe: Recipe) -> StreamOrder:
+    """In which order blocks of the stream are trained on."""
+    return cast(StreamOrder, recipe.values.get("data.order", "sequential"))
 
 
 def long_documents(recipe: Recipe) -> Literal["split", "crop"]:

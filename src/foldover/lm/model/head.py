@@ -35,7 +35,7 @@ SATURATION = 15.0 / 8.0
 
 
 def polynomial_squash(u: Tensor) -> Tensor:
-    """u - 2 u^3 / (3 k^2) + u^5 / (5 k^4) within k = 15/8 of 0, +-1 beyond: slope (1 - (u / k)^2)^2, so 1 at 0 [lab]."""
+    """u - 2 u^3 / (3 k^2) + u^5 / (5 k^4) within k = 15/8 of 0, +-1 beyond; its slope is (1 - (u / k)^2)^2 [lab]."""
     v = (u / SATURATION).clamp(-1.0, 1.0)
     squares = v.square()
     return SATURATION * v * (1.0 - squares * (2.0 / 3.0 - squares / 5.0))

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from foldover.lm.model.norm import rms_norm
 
-
 FEW_TURNS, MANY_TURNS = 1.0, 32.0  # YaRN's alpha and beta
 
 
