@@ -19,6 +19,7 @@ import torch
 from foldover.core import Budget, Limit, Outcome, Recipe, RunSpec, Scalar, Settings, bind
 from foldover.data import prepare
 from foldover.lm.clock import BudgetClock
+from foldover.lm.compiling import CompiledModel
 from foldover.lm.device import open_device
 from foldover.lm.feed import Feed
 from foldover.lm.levers import CONSTANTS, LEVERS, MICRO, TrainConfig
@@ -99,15 +100,24 @@ class Curve:
 
 
 def train_recipe(
-    levers: dict[str, object], ranks: Ranks, tokens_at_once: int = 10_000
+    levers: dict[str, object], ranks: Ranks, tokens_at_once: int = 10_000, backend: str | None = None
 ) -> tuple[Curve, float, list[int]]:
-    """The curve, a sum over the weights at the end, and the tokens of each rank."""
+    """The curve, a sum over the weights at the end, and the tokens of each rank. backend: of torch.compile."""
     values = LEVERS.complete({**SMALL, **levers}, MICRO)
     config = bind(TrainConfig, values)
     prepared = prepare()
     device = open_device(Settings(compute="fp32"))
     model = build_model(config, seed=1, device=device.device)
-    parts = build_parts(model, config, prepared, device, width=shape_of(config).width, seed=1, ranks=ranks)
+    parts = build_parts(
+        model,
+        config,
+        prepared,
+        device,
+        width=shape_of(config).width,
+        seed=1,
+        ranks=ranks,
+        loss_model=CompiledModel(model, backend=backend) if backend else None,
+    )
 
     def rows() -> Iterator[np.ndarray]:
         tokens, start = np.asarray(prepared.train_tokens[:40_000]), 0

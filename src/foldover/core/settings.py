@@ -55,5 +55,7 @@ class Settings:
             raise BudgetError("unknown number format", value=self.compute, fix=f"Use {', '.join(COMPUTE)}.")
         if self.kernels not in KERNELS:
             raise BudgetError("unknown kernels", value=self.kernels, fix=f"Use {', '.join(KERNELS)}.")
+        if self.compile and self.kernels == "native":
+            raise BudgetError("a compiler sees torch's kernels only", value=self.kernels, fix="Use auto or torch.")
         if self.workers not in WORKERS:
             raise BudgetError("unknown kind of workers", value=self.workers, fix=f"Use {', '.join(WORKERS)}.")

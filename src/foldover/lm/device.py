@@ -143,12 +143,12 @@ def _open_cpu(device: torch.device, settings: Settings) -> Device:
     torch.set_float32_matmul_precision(precision)
     is_bf16 = is_bf16_native() if settings.compute == "auto" else settings.compute == "bf16"
     dtype = torch.bfloat16 if is_bf16 else torch.float32
-    native = None if settings.kernels == "torch" else native_primitives()
+    native = None if settings.kernels == "torch" or settings.compile else native_primitives()
     return Device(
         device=device,
-        dtype=dtype,
+        dtype=torch.float32 if settings.compile else dtype,
         muon_dtype=dtype,
-        autocast=False,
+        autocast=is_bf16 and settings.compile,  # the compiler sees torch's own leaves, which know no other format
         precision=precision,
         kernels="native" if native and native.primitives else "torch",
         note=native.note if native else "",

@@ -150,16 +150,16 @@ def step_gradients(
     parts.model.set_progress(progress)
     for i, (part, share) in enumerate(_own_parts(parts, micro, progress)):
         is_last = i == len(micro) - 1
-        began = passed = time.perf_counter()
+        began = passed = parts.now()
         with parts.gradient_sum.last_pass(parts.model.idle) if is_last else nullcontext():
             if len(part):
                 with device.compute():
-                    losses = parts.objective.losses(parts.model, part, share)
-                passed = time.perf_counter()
+                    losses = parts.objective.losses(parts.loss_model, part, share)
+                passed = parts.now()
                 torch.autograd.backward(losses.objective)
                 mean += losses.plain * (len(part) / num_rows)
         seconds["forward"] += passed - began
-        seconds["backward"] += time.perf_counter() - passed
+        seconds["backward"] += parts.now() - passed
     parts.ranks.add([mean])
     return mean
 
@@ -171,7 +171,7 @@ def objective_of(parts: Parts, progress: float, device: Device) -> Callable[[Seq
         for part, share in _own_parts(parts, micro, progress):
             if len(part):
                 with device.compute():
-                    found = parts.objective.losses(parts.model, part, share).objective
+                    found = parts.objective.losses(parts.loss_model, part, share).objective
                 yield found
 
     return losses

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from foldover.lm.averaging import Average, build_average
 from foldover.lm.compression import ForwardWeights, Penalty, build_forward_weights, build_penalty
 from foldover.lm.device import Device
 from foldover.lm.levers import TrainConfig
-from foldover.lm.loss import Objective, build_objective
+from foldover.lm.loss import LossModel, Objective, build_objective
 from foldover.lm.meta import Meta, build_meta
 from foldover.lm.model import Gpt
 from foldover.lm.optim import MuonAdamW, build_optimizer
@@ -24,7 +25,10 @@ from foldover.lm.token_classes import token_classes
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Parts:
-    """A model and everything that acts on it while it is trained."""
+    """A model and everything that acts on it while it is trained.
+
+    loss_model: the model as objectives call it; now: seconds of a clock that stands still while that is compiled.
+    """
 
     model: Gpt
     optimizer: MuonAdamW
@@ -37,6 +41,8 @@ class Parts:
     blocks: tuple[nn.Module, ...]
     ranks: Ranks
     gradient_sum: GradientSum
+    loss_model: LossModel
+    now: Callable[[], float]
 
     def tensors(self) -> Mapping[str, Tensor]:
         """Every tensor that training changes, by name; writing to them restores a state."""
@@ -67,8 +73,14 @@ def build_parts(
     width: int,
     seed: int,
     ranks: Ranks | None = None,
+    loss_model: LossModel | None = None,
+    now: Callable[[], float] = time.perf_counter,
 ) -> Parts:
-    """The parts of a recipe. width: of the model, for the width rule of learning rates; ranks: None for one process."""
+    """The parts of a recipe.
+
+    width: of the model, for the width rule of learning rates; ranks: None for one process; loss_model: None for the
+    model itself.
+    """
     ranks = ranks or Alone()
     optimizer = build_optimizer(
         model, config.optimizer, width=width, muon_dtype=device.muon_dtype, is_tied=config.head.tied
@@ -85,6 +97,8 @@ def build_parts(
         blocks=tuple(model.blocks),
         ranks=ranks,
         gradient_sum=AtOnce() if ranks.size == 1 else Overlapped(list(model.parameters()), ranks),
+        loss_model=loss_model or model,
+        now=now,
     )
 
 

@@ -27,6 +27,7 @@ from foldover.lm.averaging import averaged
 from foldover.lm.checkpoint import Checkpoint, Identity, checkpoint_of, header_of, identity_of, write_checkpoint
 from foldover.lm.choose import leaves_for
 from foldover.lm.clock import BudgetClock, Elapsed
+from foldover.lm.compiling import CompiledModel, CompileTime, compiling
 from foldover.lm.device import Device, open_device
 from foldover.lm.failures import failure_kind
 from foldover.lm.feed import Feed
@@ -72,6 +73,7 @@ class _Run:
     seconds: dict[str, float] = field(default_factory=dict)
     processes: int = 1
     backend: str = "none"
+    compile_time: CompileTime = field(default_factory=CompileTime)
     rank_memory: list[float] = field(default_factory=list)
 
 
@@ -91,7 +93,11 @@ def run(spec: RunSpec, folder: RunFolder, settings: Settings) -> Outcome:
     state = _Run(device=open_device(settings, process=place_of(settings, os.environ).local_rank), resolved=resolved)
     failure = None
     try:
-        with gathered(spec, settings, device_type=state.device.device.type) as ranks:
+        device_type = state.device.device.type
+        with (
+            gathered(spec, settings, device_type=device_type) as ranks,
+            compiling(settings.compile) as state.compile_time,
+        ):
             agreed_formats(state.device, settings, ranks)
             _perform(spec, state, folder, settings, ranks, began)
     except (MemoryError, OSError, RuntimeError) as error:
@@ -99,6 +105,8 @@ def run(spec: RunSpec, folder: RunFolder, settings: Settings) -> Outcome:
         if kind is None:
             raise
         failure = Failure(kind=kind, message=str(error) or type(error).__name__)
+    if settings.compile:
+        state.seconds["compile_seconds"] = state.compile_time.seconds
     state.seconds["total_seconds"] = time.perf_counter() - began
     return _outcome(spec, state, started, failure)
 
@@ -119,8 +127,9 @@ def follow_torchrun(spec: RunSpec, settings: Settings) -> None:
 
 
 def _follow(spec: RunSpec, settings: Settings, device: Device, ranks: Ranks) -> None:
-    device = agreed_formats(device, settings, ranks)
-    _perform(spec, _Run(device=device, resolved=resolve(spec.recipe)), None, settings, ranks, time.perf_counter())
+    state = _Run(device=agreed_formats(device, settings, ranks), resolved=resolve(spec.recipe))
+    with compiling(settings.compile) as state.compile_time:
+        _perform(spec, state, None, settings, ranks, time.perf_counter())
 
 
 def _perform(
@@ -145,7 +154,17 @@ def _perform(
         state.seconds["startup_seconds"] = time.perf_counter() - began
         _measure(state, model, rows, ranks)
         return
-    parts = build_parts(model, config, data, device, width=derived.integer("width"), seed=spec.seed, ranks=ranks)
+    parts = build_parts(
+        model,
+        config,
+        data,
+        device,
+        width=derived.integer("width"),
+        seed=spec.seed,
+        ranks=ranks,
+        loss_model=CompiledModel(model) if settings.compile else None,
+        now=state.compile_time.now,
+    )
     if config.schedule.restored_steps:
         rehearse(parts, _feed(spec, data, device, ranks), config, device)
         recorder.add_event("rehearsed", step=0)
@@ -166,7 +185,8 @@ def _perform(
         free_steps=config.schedule.free_steps,
         tokens_per_step=config.batch.total_batch,
         flops_per_token=derived.integer("flops_per_token"),
-        agreed=lambda seconds: ranks.gather(seconds)[0],
+        now=parts.now,
+        agreed=lambda seconds: min(ranks.gather(seconds)),  # the others have waited, for a compiler say
         elapsed=state.begins_at,
     )
 
@@ -186,7 +206,7 @@ def _perform(
 
     saver = Saver(spec, settings, write, begins_at=state.begins_at, flops_per_token=derived.integer("flops_per_token"))
     ranks.gather(0.0)  # the first step waits for nobody
-    state.seconds["startup_seconds"] = time.perf_counter() - began
+    state.seconds["startup_seconds"] = parts.now() - began
     train(parts, feed, clock, config, device, recorder, state.progress, save=lambda: saver.after_step(clock.elapsed))
     if not state.progress.is_diverged:
         with averaged(model, parts.average), parts.forward_weights.in_evaluation():
@@ -245,7 +265,9 @@ def _outcome(spec: RunSpec, state: _Run, started: datetime, failure: Failure | N
         derived=state.resolved.derived,
         digests=digests.with_(scored=state.scored, code=code_digest()),
         references=Values() if data is None else data.references,
-        machine=state.device.record().with_(processes=state.processes, backend=state.backend),
+        machine=state.device.record().with_(
+            processes=state.processes, backend=state.backend, compiled="compile_seconds" in state.seconds
+        ),
         versions=Values(
             foldover=foldover.__version__,
             python=platform.python_version(),
