@@ -41,7 +41,9 @@ def run_once(root: Path, settings: Settings, limit: str = "6 steps") -> Outcome:
     runs = RunRoot(root)
     with runs.claim(spec) as folder:
         assert folder is not None
-        return LMTrainer().train(spec, folder, settings)
+        outcome = LMTrainer().train(spec, folder, settings)
+        runs.finish(folder, outcome)
+    return outcome
 
 
 @pytest.mark.usefixtures("prepared")
@@ -92,7 +94,7 @@ from foldover.execution.profile import set_up_process
 set_up_process(())
 sys.path.insert(0, {tests!r})
 from test_lm_device import CPU, run_once
-outcome = run_once(Path({root!r}), CPU, "8 steps")
+outcome = run_once(Path({root!r}), CPU, "16 steps")
 print(json.dumps(outcome.counters["page_faults_per_step"]))
 """
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from foldover.lm.model.norm import EPS
 
 CAP_LIMIT = 80.0  # above it exp of a capped logit may overflow
+LOSS_ELEMENTS = 1 << 18  # logits at once: 1 MB in fp32 stay in the second cache
 
 
 class Primitives(Protocol):
@@ -145,18 +146,37 @@ class TorchPrimitives:
 
     def capped_loss_(self, raw: Tensor, targets: Tensor, cap: float, scale: float) -> Tensor:
         """See `Primitives`."""
-        index = targets.unsqueeze(1)
-        t = raw.float().div_(cap).tanh_()  # (N, V)
-        capped = t * cap
-        picked = capped.gather(1, index)
-        shift = capped.amax(dim=1, keepdim=True) if cap > CAP_LIMIT else capped.new_zeros(())
-        gradient = capped.sub_(shift).exp_()
-        total = gradient.sum(dim=1, keepdim=True)
-        loss = (total.log() + shift).sub_(picked).sum()
-        gradient.mul_(scale / total)
-        gradient.scatter_add_(1, index, gradient.new_full((1, 1), -scale).expand_as(index))
-        torch.mul(gradient, t.square_().neg_().add_(1.0), out=raw)  # d capped / d raw = 1 - t^2
-        return loss
+        loss = _capped_loss_ if cap <= CAP_LIMIT else _wide_loss_
+        rows = max(1, LOSS_ELEMENTS // raw.shape[1])
+        parts = zip(torch.split(raw, rows), torch.split(targets.unsqueeze(1), rows), strict=True)
+        return torch.stack([loss(some, index, cap, scale) for some, index in parts]).sum()
+
+
+def _capped_loss_(raw: Tensor, index: Tensor, cap: float, scale: float) -> Tensor:
+    """With w = 1 / (exp(2 raw / cap) + 1), logits are cap - 2 cap w and their derivative is 4 w (1 - w)."""
+    w = raw.float().mul_(2.0 / cap).exp_().add_(1.0).reciprocal_()
+    picked = w.gather(1, index)
+    gradient = torch.mul(w, -2.0 * cap).exp_()
+    total = gradient.sum(dim=1, keepdim=True)
+    gradient.mul_(4.0 * scale / total)
+    gradient.scatter_add_(1, index, gradient.new_full((1, 1), -4.0 * scale).expand_as(index))
+    torch.mul(gradient, torch.addcmul(w, w, w, value=-1.0, out=w), out=raw)
+    return picked.mul_(2.0 * cap).add_(total.log_()).sum()
+
+
+def _wide_loss_(raw: Tensor, index: Tensor, cap: float, scale: float) -> Tensor:
+    """The same for a cap so wide that w has no digits left and exp may overflow."""
+    t = raw.float().div_(cap).tanh_()
+    capped = t * cap
+    picked = capped.gather(1, index)
+    shift = capped.amax(dim=1, keepdim=True)
+    gradient = capped.sub_(shift).exp_()
+    total = gradient.sum(dim=1, keepdim=True)
+    loss = (total.log() + shift).sub_(picked).sum()
+    gradient.mul_(scale / total)
+    gradient.scatter_add_(1, index, gradient.new_full((1, 1), -scale).expand_as(index))
+    torch.mul(gradient, t.square_().neg_().add_(1.0), out=raw)
+    return loss
 
 
 def _row_sums(a: Tensor, b: Tensor) -> Tensor:
