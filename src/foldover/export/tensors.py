@@ -72,7 +72,7 @@ def checked_weights(
         raise DataError("weights and their descriptions do not belong together", value=odd[:3])
     found = []
     for name in sorted(weights):
-        info, array = by_name[name], np.ascontiguousarray(weights[name], dtype=np.float32)
+        info, array = by_name[name], np.asarray(weights[name], dtype=np.float32, order="C")
         if info.is_matrix and (array.ndim not in (1, 2, 3) or not array.size):
             raise DataError(f"tensor `{name}` is no matrix", value=array.shape, fix="Give it the role `vector`.")
         if not np.isfinite(array).all():
