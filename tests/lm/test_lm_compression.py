@@ -288,6 +288,31 @@ def test_the_outer_gradient_is_taken_where_the_inner_step_led_and_weights_are_ba
         torch.testing.assert_close(p.grad, gradient, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize(("delta", "radius"), [(0.3, 0.0), (0.0, 0.05), (0.3, 0.05)])
+def test_the_variants_of_the_meta_gradient_are_those_of_plain_steps(delta: float, radius: float) -> None:
+    model, twin, rows = model_of(), model_of(), rows_of(4)
+    matrices, others = with_matrices(model), with_matrices(twin)
+    begin = [p.detach().clone() for p in matrices]
+    levers = Optimizer(meta_ttt=1.0, meta_ttt_every=1, meta_ttt_lr=0.1, meta_ttt_delta=delta, meta_ttt_radius=radius)
+    FirstOrderMeta(levers, matrices, Alone()).add_gradients([rows], loss_of(model), step=0)
+    assert all(torch.equal(p, b) for p, b in zip(matrices, begin, strict=True))
+
+    def gradient_at(offsets: list[torch.Tensor], part: torch.Tensor) -> list[torch.Tensor]:
+        with torch.no_grad():
+            for p, b, offset in zip(others, begin, offsets, strict=True):
+                p.copy_(b + offset)
+        return list(torch.autograd.grad(twin.loss(part[:, :-1], part[:, 1:]), others))
+
+    support, query, nowhere = rows[0::2], rows[1::2], [torch.zeros_like(b) for b in begin]
+    inner, at_start = gradient_at(nowhere, support), gradient_at(nowhere, query)
+    if radius:
+        norm = math.sqrt(sum(float(g.double().square().sum()) for g in inner))
+        inner = gradient_at([radius / norm * g for g in inner], support)
+    outer = gradient_at([-0.1 * g for g in inner], query)
+    for p, after, before in zip(matrices, outer, at_start, strict=True):
+        torch.testing.assert_close(p.grad, (1.0 + delta) * after - delta * before, rtol=1e-4, atol=1e-7)
+
+
 def test_halves_of_the_rows_do_not_depend_on_micro_batches() -> None:
     rows = torch.arange(12).view(6, 2)
     for sizes in ((6,), (3, 3), (1, 5)):

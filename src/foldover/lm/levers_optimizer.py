@@ -250,3 +250,21 @@ class Optimizer:
         needs="optimizer.meta_ttt",
         source="openai/parameter-golf, pull request 1501",
     )
+    meta_ttt_delta: float = lever(
+        0.0,
+        "Weight of the gradient of what that step gains on the other rows: the loss after it less the loss before.",
+        low=0.0,
+        high=10.0,
+        neutral=0.0,
+        needs="optimizer.meta_ttt",
+        source="openai/parameter-golf, pull request 1601 (prose)",
+    )
+    meta_ttt_radius: float = lever(
+        0.0,
+        "The step follows the gradient found this far up the slope, in the norm of all matrices together (SAM).",
+        low=0.0,
+        high=10.0,
+        neutral=0.0,
+        needs="optimizer.meta_ttt",
+        source="Foret et al. 2021, arXiv 2010.01412; openai/parameter-golf, pull request 1601 (prose)",
+    )

@@ -1,7 +1,9 @@
 """Meta-learned test-time training, first order (levers `optimizer.meta_ttt*`).
 
 Every so many steps: t' = t - lr * gradient of the loss on some rows at t, for Muon's matrices t; then the gradient of
-the loss on other rows, taken at t', times a weight, is added to the ordinary gradient. t is put back to the bit.
+the loss on other rows, taken at t', times a weight, is added to the ordinary gradient. t is put back to the bit. Two
+variants: the gradient of that loss less the loss at t is added, too (delta); the first gradient is taken a little up
+the slope (SAM).
 Source: texts of openai/parameter-golf, pull requests 1501, 1502, 1601; FOMAML: Finn et al. 2017, arXiv 1703.03400.
 Deviation: all matrices take part; there the first two blocks do not.
 """
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from foldover.lm.levers_optimizer import Optimizer
 from foldover.lm.parallel import Ranks
 
+NORM_FLOOR = 1e-12
 MeanLoss = Callable[[Sequence[Tensor]], Iterable[Tensor]]
 """Micro-batches of rows to losses that add up to their mean."""
 
@@ -52,18 +55,34 @@ class FirstOrderMeta:
         support, query = split_rows(micro_batches) if optimizer.meta_ttt_rows == "halves" else (micro_batches,) * 2
         if not support or not query:
             return False
+        kept = [matrix.detach().clone() for matrix in self._matrices]
+        before = self._gradients(loss_of(query)) if optimizer.meta_ttt_delta else []
         inner = self._gradients(loss_of(support))
-        with torch.no_grad():
-            kept = [matrix.detach().clone() for matrix in self._matrices]
-            for matrix, gradient in zip(self._matrices, inner, strict=True):
-                matrix.sub_(gradient, alpha=optimizer.meta_ttt_lr)
+        if optimizer.meta_ttt_radius:
+            norm = torch.stack([gradient.norm() for gradient in inner]).norm().clamp_min(NORM_FLOOR)
+            self._move(kept, inner, optimizer.meta_ttt_radius / float(norm))
+            inner = self._gradients(loss_of(support))
+        self._move(kept, inner, -optimizer.meta_ttt_lr)
         outer = self._gradients(loss_of(query))
-        with torch.no_grad():
-            for matrix, weight, gradient in zip(self._matrices, kept, outer, strict=True):
-                matrix.copy_(weight)
-                assert matrix.grad is not None, "a matrix has no gradient"
-                matrix.grad.add_(gradient, alpha=optimizer.meta_ttt)
+        self._move(kept)
+        self._add(outer, optimizer.meta_ttt + optimizer.meta_ttt_delta)
+        if before:
+            self._add(before, -optimizer.meta_ttt_delta)
         return True
+
+    @torch.no_grad()
+    def _move(self, kept: Sequence[Tensor], along: Sequence[Tensor] = (), by: float = 0.0) -> None:
+        """To where they were, and from there so far along."""
+        for matrix, weight in zip(self._matrices, kept, strict=True):
+            matrix.copy_(weight)
+        for matrix, direction in zip(self._matrices, along, strict=bool(along)):
+            matrix.add_(direction, alpha=by)
+
+    @torch.no_grad()
+    def _add(self, gradients: Sequence[Tensor], weight: float) -> None:
+        for matrix, gradient in zip(self._matrices, gradients, strict=True):
+            assert matrix.grad is not None, "a matrix has no gradient"
+            matrix.grad.add_(gradient, alpha=weight)
 
     def _gradients(self, losses: Iterable[Tensor]) -> list[Tensor]:
         totals = [torch.zeros_like(matrix) for matrix in self._matrices]
