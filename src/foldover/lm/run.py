@@ -285,7 +285,7 @@ def code_digest() -> str:
     """sha256 over the names and bytes of foldover's own source files."""
     root = Path(foldover.__file__).parent
     total = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted([*root.rglob("*.py"), *root.rglob("*.c")]):
         total.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return total.hexdigest()
 
