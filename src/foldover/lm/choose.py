@@ -11,7 +11,7 @@ def leaves_for(device: Device, *, is_compiled: bool = False) -> Leaves:
     """The leaves of a model on that device.
 
     A GPU and a compiler get torch's own, a CPU the hand-written ones, around loops in C where they are there.
-    is_compiled: whether torch.compile will see the model; on a CPU it then computes in fp32.
+    is_compiled: whether torch.compile will see the model; the device then computes under autocast on a CPU, too.
     """
     if device.device.type != "cpu" or is_compiled:
         return PLAIN

@@ -45,7 +45,7 @@ def build_model(
 ) -> Gpt:
     """The initialised model of a recipe that `resolve` has checked, fp32, on the device.
 
-    traits: asked for only where a lever needs them; leaves: what the machine chooses (`ops.leaves_for`). Raises
+    traits: asked for only where a lever needs them; leaves: what the machine chooses (`choose.leaves_for`). Raises
     TrainerError where traits are needed and there are none.
     """
     shape = shape_of(config)

@@ -68,7 +68,7 @@ class TorchPrimitives:
 
     def norm(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Primitives`."""
-        r = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        r = torch.linalg.vector_norm(x.float(), dim=-1, keepdim=True)
         r = r.square_().div_(x.shape[-1]).add_(EPS).rsqrt_()
         return torch.mul(x, r, out=torch.empty_like(x)), r.squeeze(-1)
 
