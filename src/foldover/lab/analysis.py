@@ -27,7 +27,6 @@ from foldover.stats import (
     split_plot_effects,
     summarize_table,
     tabulate,
-    whole_plot_terms,
 )
 
 
@@ -57,20 +56,17 @@ def analyse_records(study: Study, plans: Sequence[Plan], records: Sequence[RunRe
             continue
         for package in plan.compared:
             try:
-                found, said = _effects_of(table.where(package=package.name), study, package, plan.design)
+                found = _effects_of(table.where(package=package.name), study, package, plan.design)
             except AnalysisError as error:
                 notes.append(f"{package.name}: no effects: {error}")
                 continue
-            notes += said
             effects += [note_unfired(effect, package, study, records, levers) for effect in found]
     conditions = summarize_table(table, level=study.gate.level)
     return Analysis(records=tuple(records), effects=tuple(effects), conditions=conditions, notes=tuple(notes))
 
 
-def _effects_of(
-    table: Table, study: Study, package: Package, design: Design
-) -> tuple[tuple[Effect, ...], tuple[str, ...]]:
-    """The effects of one package, and notes on what could not be estimated.
+def _effects_of(table: Table, study: Study, package: Package, design: Design) -> tuple[Effect, ...]:
+    """The effects of one package.
 
     Where runs share training they make a split plot: effects of what is trained are tested between trainings, those of
     what is done afterwards within them. The method `per_seed` tells the strata apart by itself, and a single seed
@@ -78,8 +74,19 @@ def _effects_of(
     """
     gate = study.gate
     if len(package.seeds) > 1 and gate.method != "per_seed" and _shares_training(table):
-        return _split_plot(table, study, package, design)
-    found = estimate_effects(
+        plots = table.column(TRUNK)
+        return split_plot_effects(
+            table,
+            whole_plots=plots,
+            terms=design.letters,
+            # Where each seed has one training, trainings are the blocks.
+            block="seed" if len(set(plots)) > len(set(table.seeds)) else None,
+            level=gate.level,
+            correction=gate.correction,
+            q=gate.q,
+            aliases=dict(design.aliases),
+        )
+    return estimate_effects(
         table,
         terms=design.letters,
         block="seed" if len(package.seeds) > 1 else None,
@@ -89,40 +96,10 @@ def _effects_of(
         q=gate.q,
         aliases=dict(design.aliases),
     )
-    return found, ()
 
 
 def _shares_training(table: Table) -> bool:
     return TRUNK in table.others and len(set(table.column(TRUNK))) < len(table)
-
-
-def _split_plot(
-    table: Table, study: Study, package: Package, design: Design
-) -> tuple[tuple[Effect, ...], tuple[str, ...]]:
-    gate, plots = study.gate, table.column(TRUNK)
-    # Where each seed has one training, trainings are the blocks.
-    block = "seed" if len(set(plots)) > len(set(table.seeds)) else None
-
-    def effects(terms: Sequence[str]) -> tuple[Effect, ...]:
-        return split_plot_effects(
-            table,
-            whole_plots=plots,
-            terms=terms,
-            block=block,
-            level=gate.level,
-            correction=gate.correction,
-            q=gate.q,
-            aliases=dict(design.aliases),
-        )
-
-    try:
-        return effects(design.letters), ()
-    except AnalysisError as error:
-        whole = whole_plot_terms(table, design.letters, plots)
-        within = [letter for letter in design.letters if letter not in whole]
-        if not whole or not within:
-            raise
-        return effects(within), (f"{package.name}: no effects of {', '.join(whole)}: {error}",)
 
 
 def note_unfired(
