@@ -256,6 +256,20 @@ def test_every_product_with_a_matrix_can_be_seen_in_evaluation(dtype: torch.dtyp
     assert all(id(p) in ours for p in matrices)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_product_with_a_frozen_matrix_can_be_seen_where_something_else_is_learned(dtype: torch.dtype) -> None:
+    model = model_of(neutral(), leaves("torch", dtype))
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter is model.embedding)
+    ids = ids_of(neutral())
+    with Seen() as seen:
+        model.loss(ids[:, :-1], ids[:, 1:]).backward()
+    ours = {id(weight) for weight in seen.weights}
+    assert all(id(p) in ours for name, p in model.named_parameters() if p.ndim == 2 and "embedding" not in name)
+    assert model.embedding.grad is not None
+    assert model.embedding.grad.any()
+
+
 def test_a_product_in_bf16_has_the_gradients_of_fp32_up_to_rounding() -> None:
     x, weight = draw(2, 5, 16), draw(7, 16, seed=1)
     half = x.bfloat16().requires_grad_()

@@ -72,7 +72,7 @@ class SoftcapHead(nn.Module):
         """Mean cross-entropy in nats of targets (B, T); the same function of the logits as `forward`."""
         if self._squash is not torch.tanh:
             return functional.cross_entropy(self(x, ids).flatten(0, 1), targets.flatten())
-        if not self.stages:
+        if not self.stages and self.weight.requires_grad and torch.is_grad_enabled():
             return self._leaves.head_loss(self.down(x).flatten(0, 1), self.weight, targets.flatten(), self.cap)
         return self._leaves.capped_loss(self._raw(x, ids).flatten(0, 1), targets.flatten(), self.cap)
 

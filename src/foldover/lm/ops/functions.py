@@ -21,7 +21,7 @@ from foldover.lm.model.position import Rotary
 from foldover.lm.ops.primitives import Primitives
 
 ATTENTION_CONTEXT = 1024  # above it torch's own attention: all probabilities of a layer would be too much memory
-ATTENTION_ELEMENTS = 1 << 26  # the same for many rows at once
+ATTENTION_ELEMENTS = 1 << 25  # the same for many rows at once: 64 MB a layer in bf16
 HEAD_CHUNK_ELEMENTS = 1 << 22  # logits at once: 8 MB in bf16 stay in the last cache
 
 
