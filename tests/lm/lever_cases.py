@@ -175,6 +175,8 @@ def traits(vocab_size: int = VOCAB) -> TokenTraits:
         kinds=ids % 7,
         counts=(ids * 37) % 101,
         sample=random.integers(0, vocab_size, 4000),
+        byte_codes=np.where(ids % 2 == 0, ids % 256, 257 * (ids % 256) + ids % 11),
+        byte_counts=1 + ids % 2,
     )
 
 

@@ -17,6 +17,7 @@ from foldover.lm.levers import PRESETS
 from foldover.lm.levers_optimizer import Optimizer
 from foldover.lm.model.cooccurrence import set_table
 from foldover.lm.model.flow import Flow
+from foldover.lm.model.hashing import ByteWindowHash, linear_of, xor_of
 from foldover.lm.model.head import polynomial_squash
 from foldover.lm.model.mlp import bounded
 from foldover.lm.model.position import Rotary, yarn_frequencies
@@ -24,6 +25,7 @@ from foldover.lm.model.residual import LaneMix, open_lanes
 from foldover.lm.optim import build_optimizer
 from foldover.lm.optim.groups import adam_groups
 from foldover.lm.optim.transforms import POLAR_EXPRESS_GOLF, orthogonalize
+from foldover.lm.token_traits import byte_tail
 
 # Caps
 
@@ -197,3 +199,32 @@ def test_a_weight_between_levels_counts_for_both_and_is_drawn_to_the_fuller_one(
     assert float(found.detach()) == pytest.approx(-(p * np.log2(p)).sum(), rel=1e-6)
     (gradient,) = torch.autograd.grad(found, units)
     assert gradient[0, 3] > 0.0
+
+
+# The last bytes of the text
+
+PIECES = (b"a", b" the", b"re", b"hello", b"\xf0\x9f", b"", b"\x00", b"xyz")
+
+
+def test_windows_of_bytes_are_the_last_four_of_the_text_of_the_row() -> None:
+    tails = [byte_tail(piece) for piece in PIECES]
+    codes, counts = (torch.tensor(column) for column in zip(*tails, strict=True))
+    hashed = ByteWindowHash(buckets=101, combine=xor_of(0), codes=codes, counts=counts)
+    ids = torch.randint(0, len(PIECES), (40, 12), generator=torch.Generator().manual_seed(0))
+    found = hashed.windows(ids)
+    rows = hashed(ids)
+    for row, numbers, buckets in zip(ids.tolist(), found.tolist(), rows.tolist(), strict=True):
+        text: list[int] = []
+        for token, number, bucket in zip(row, numbers, buckets, strict=True):
+            text += list(PIECES[token]) or [256]
+            expected = sum(byte * 257**place for place, byte in enumerate(reversed(text[-4:])))
+            assert number == (expected if len(text) >= 4 else -1)
+            assert (bucket == 100) == (len(text) < 4)
+
+
+def test_equal_bytes_have_equal_rows_however_they_are_cut() -> None:
+    tails = [byte_tail(piece) for piece in (b"ab", b"cd", b"abcd", b"d", b"abc")]
+    codes, counts = (torch.tensor(column) for column in zip(*tails, strict=True))
+    hashed = ByteWindowHash(buckets=1009, combine=linear_of(31, 0), codes=codes, counts=counts)
+    last = [int(hashed(torch.tensor([row]))[0, -1]) for row in ([0, 1], [2], [4, 3])]
+    assert len(set(last)) == 1

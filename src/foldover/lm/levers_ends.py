@@ -61,10 +61,10 @@ class Embedding:
     bigram_orders: str = lever(
         "bigram",
         "Tokens that are hashed: two; two and three, summed, from one table or two; one to five, averaged; one to "
-        "three, a slice of the width each.",
-        choices=("bigram", "trigram", "separate_trigram", "engram", "engram_slices"),
+        "three, a slice of the width each; or the last four bytes, across tokens.",
+        choices=("bigram", "trigram", "separate_trigram", "engram", "engram_slices", "byte_window"),
         needs="embedding.bigram_buckets",
-        source="SPThole/parameter-golf-experimentations exp10 to exp15",
+        source="SPThole/parameter-golf-experimentations exp10 to exp17",
     )
     bigram_hash: str = lever(
         "xor",

@@ -208,7 +208,9 @@ def _end_problems(config: TrainConfig) -> Iterator[RecipeError]:
     if embedding.bigram_buckets:
         if embedding.bigram_buckets < 8:
             yield RecipeError(f"`embedding.bigram_buckets` is {embedding.bigram_buckets}", fix="Use 0, or 8 or more.")
-        if embedding.bigram_hash == "exact":
+        if embedding.bigram_hash == "exact" and embedding.bigram_orders == "byte_window":
+            yield RecipeError("no table has a row for every four bytes", fix="Use another `embedding.bigram_hash`.")
+        elif embedding.bigram_hash == "exact":
             order = {"bigram": 2, "engram": 5}.get(embedding.bigram_orders, 3)
             needed = config.tokenizer.vocab_size**order + 1
             if embedding.bigram_buckets < needed or embedding.bigram_heads > 1 or embedding.bigram_split:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foldover.lm.model.hashing import Hash
 from foldover.lm.model.linear import linear
 from foldover.lm.model.norm import rms_norm
 from foldover.lm.model.parameter import constant, new_parameter, orthogonal
@@ -73,7 +72,14 @@ class HashEmbedding(nn.Module):
     """
 
     def __init__(
-        self, *, buckets: int, dim: int, width: int, scale: float, hashes: list[list[Hash]], join: str
+        self,
+        *,
+        buckets: int,
+        dim: int,
+        width: int,
+        scale: float,
+        hashes: list[list[Callable[[Tensor], Tensor]]],
+        join: str,
     ) -> None:
         super().__init__()
         self.table = new_parameter("hash_embedding", buckets, dim, draw=constant(0.0))

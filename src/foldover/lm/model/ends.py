@@ -16,6 +16,8 @@ from foldover.lm.model.parameter import new_parameter
 from foldover.lm.shape import COPY_DIM, JEPA_DIM, NUM_TYPES, TYPE_DIM, Shape
 from foldover.lm.token_traits import TokenTraits, needs_traits
 
+OF_BYTES = 0  # the order of a hash that counts bytes, not tokens
+
 
 def needed_traits(config: TrainConfig, traits: Callable[[], TokenTraits] | None) -> TokenTraits | None:
     """The traits, where a lever of the recipe needs them."""
@@ -46,6 +48,10 @@ class Traits:
     def kinds(self) -> Tensor:
         """(V,) int64."""
         return torch.tensor(self._known.kinds)
+
+    def byte_tails(self) -> tuple[Tensor, Tensor]:
+        """(V,) int64 each: `byte_codes` and `byte_counts`."""
+        return torch.tensor(self._known.byte_codes), torch.tensor(self._known.byte_counts)
 
     def log_frequency(self) -> Tensor:
         """(V,) fp32, natural log of (count + 1) / (total + V): finite for tokens that never came."""
@@ -97,6 +103,7 @@ def _hash_embeddings(config: TrainConfig, shape: Shape, traits: Traits) -> Itera
         "separate_trigram": (("sum", (2,)), ("sum", (3,))),
         "engram": (("mean", (1, 2, 3, 4, 5)),),
         "engram_slices": (("slices", (1, 2, 3)),),
+        "byte_window": (("sum", (OF_BYTES,)),),
     }
     for join, orders in tables[levers.bigram_orders]:
         table = embedding.HashEmbedding(
@@ -114,7 +121,7 @@ def _hash_embeddings(config: TrainConfig, shape: Shape, traits: Traits) -> Itera
         yield table
 
 
-def _hash(config: TrainConfig, order: int, i: int, traits: Traits) -> hashing.Hash:
+def _hash(config: TrainConfig, order: int, i: int, traits: Traits) -> Callable[[Tensor], Tensor]:
     levers = config.embedding
     forms: dict[str, Callable[[], hashing.Combine]] = {
         "xor": lambda: hashing.xor_of(i),
@@ -122,12 +129,14 @@ def _hash(config: TrainConfig, order: int, i: int, traits: Traits) -> hashing.Ha
         "linear92821": lambda: hashing.linear_of(92821, i),
         "exact": lambda: hashing.linear_of(config.tokenizer.vocab_size, 0),
     }
-    return hashing.Hash(
-        order=order,
-        buckets=levers.bigram_buckets,
-        combine=forms[levers.bigram_hash](),
-        word_starts=traits.word_starts() if levers.bigram_split else None,
-    )
+    combine = forms[levers.bigram_hash]()
+    word_starts = traits.word_starts() if levers.bigram_split else None
+    if order == OF_BYTES:
+        codes, counts = traits.byte_tails()
+        return hashing.ByteWindowHash(
+            buckets=levers.bigram_buckets, combine=combine, codes=codes, counts=counts, word_starts=word_starts
+        )
+    return hashing.Hash(order=order, buckets=levers.bigram_buckets, combine=combine, word_starts=word_starts)
 
 
 def build_head(

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from foldover.lm.token_traits import BYTE_BASE, BYTE_WINDOW
+
 XOR_FACTORS = (36313, 27191, 51497, 43117, 60493)  # the last two are ours: no source hashes more than three
 HEAD_STRIDE = 7919 * 2  # keeps the factors of further heads odd
 Combine = Callable[[list[Tensor]], Tensor]
@@ -53,13 +55,51 @@ class Hash:
     def __call__(self, ids: Tensor) -> Tensor:
         """Rows (B, T) of the table."""
         hashed = self.combine([_shifted(ids, by) for by in range(self.order)])
-        if self.word_starts is None:
-            rows = hashed % (self.buckets - 1)
-        else:
-            half = (self.buckets - 1) // 2
-            rows = hashed % half + half * (~self.word_starts[ids]).to(hashed.dtype)
+        rows = _rows(hashed, ids, self.buckets, self.word_starts)
         position = torch.arange(ids.shape[1], device=ids.device)
         return torch.where(position < self.order - 1, self.buckets - 1, rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByteWindowHash:
+    """The same for the last four bytes of the text, across tokens; a special is one mark of its own.
+
+    codes, counts: (V,), a token's last bytes as a number in base 257, and how many. Positions with fewer bytes in
+    their row have the sentinel. SPThole/parameter-golf-experimentations exp17, of which only prose is public: how bytes
+    are numbered and marked is ours [lab].
+    """
+
+    buckets: int
+    combine: Combine
+    codes: Tensor
+    counts: Tensor
+    word_starts: Tensor | None = None
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        """Rows (B, T) of the table."""
+        window = self.windows(ids)
+        low, high = window % BYTE_BASE**2, window // BYTE_BASE**2
+        return torch.where(
+            window < 0, self.buckets - 1, _rows(self.combine([low, high]), ids, self.buckets, self.word_starts)
+        )
+
+    def windows(self, ids: Tensor) -> Tensor:
+        """(B, T) -> (B, T): the four bytes as a number in base 257; -1 where there are fewer."""
+        powers = torch.tensor([BYTE_BASE**n for n in range(BYTE_WINDOW)] + [0], device=ids.device)
+        codes, counts = self.codes[ids], self.counts[ids]
+        window, found = torch.zeros_like(codes), torch.zeros_like(counts)
+        for by in range(BYTE_WINDOW):  # every token has at least one
+            window = window + _shifted(codes, by) * powers[found.clamp_max(BYTE_WINDOW)]
+            found = found + _shifted(counts, by)
+        return torch.where(found >= BYTE_WINDOW, window % BYTE_BASE**BYTE_WINDOW, -1)
+
+
+def _rows(hashed: Tensor, ids: Tensor, buckets: int, word_starts: Tensor | None) -> Tensor:
+    """Rows below the sentinel, by halves where word starts have one of their own."""
+    if word_starts is None:
+        return hashed % (buckets - 1)
+    half = (buckets - 1) // 2
+    return hashed % half + half * (~word_starts[ids]).to(hashed.dtype)
 
 
 def _shifted(ids: Tensor, by: int) -> Tensor:
