@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from foldover.lm.device import Device
 from foldover.lm.model.leaves import PLAIN, Leaves
 from foldover.lm.ops import TorchPrimitives, cpu_leaves, native_primitives
@@ -11,8 +13,14 @@ def leaves_for(device: Device, *, is_compiled: bool = False) -> Leaves:
     """The leaves of a model on that device.
 
     A GPU and a compiler get torch's own, a CPU the hand-written ones, around loops in C where they are there.
+    Full attention on a GPU is by the kernel that torch chooses, flash in bf16; windows are an explicit band mask, or
+    FlexAttention where the model is compiled.
     is_compiled: whether torch.compile will see the model; the device then computes under autocast on a CPU, too.
     """
+    if device.device.type == "cuda" and is_compiled:
+        from foldover.lm.model.flex import FlexWindowed  # late: it imports the compiler, which takes seconds
+
+        return replace(PLAIN, windowed=lambda context, window: FlexWindowed(context=context, window=window))
     if device.device.type != "cpu" or is_compiled:
         return PLAIN
     native = native_primitives().primitives if device.kernels == "native" else None
