@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from foldover.core import Settings, to_plain
-from foldover.core.settings import COMPUTE, KERNELS
+from foldover.core.settings import COMPUTE, KERNELS, WORKERS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,6 +29,13 @@ threads_option = click.option(
 )
 device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N; a process has a GPU to itself."
+)
+workers_option = click.option(
+    "--workers",
+    type=click.Choice(WORKERS),
+    default="reset",
+    show_default=True,
+    help="A run's process: a worker that goes on to the next, a fork of one, or a fresh one.",
 )
 _MACHINE_OPTIONS = (
     click.option(

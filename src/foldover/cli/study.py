@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,10 @@ from foldover.cli.options import (
     study_argument,
     text_width,
     with_jobs,
+    workers_option,
 )
 from foldover.core import Settings
+from foldover.core.settings import Workers
 
 if TYPE_CHECKING:
     from foldover.lab import Session
@@ -28,9 +31,12 @@ if TYPE_CHECKING:
 @click.option("--dir", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="Its folder.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @jobs_option
+@workers_option
 @machine_options
 @json_option
-def run(study: Path, folder: Path, quiet: bool, jobs: int | None, machine: Settings, as_json: bool) -> None:
+def run(
+    study: Path, folder: Path, quiet: bool, jobs: int | None, workers: Workers, machine: Settings, as_json: bool
+) -> None:
     """Do all of a study: plan, execute, collect, analyse and decide each stage, then report.
 
     The same command again continues where it was interrupted; runs that ended are not repeated.
@@ -38,7 +44,7 @@ def run(study: Path, folder: Path, quiet: bool, jobs: int | None, machine: Setti
     from foldover.cli.watch import ProgressView
     from foldover.lab import create, run_study
 
-    settings = with_jobs(machine, jobs)
+    settings = replace(with_jobs(machine, jobs), workers=workers)
     session = create(study, folder)
     with ProgressView(quiet=quiet) as view:
         document = run_study(session, settings, view)
@@ -94,14 +100,15 @@ def plan(study: Path, jobs: int | None, as_json: bool) -> None:
 @dir_argument
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @jobs_option
+@workers_option
 @machine_options
 @json_option
-def execute(folder: Path, quiet: bool, jobs: int | None, machine: Settings, as_json: bool) -> None:
+def execute(folder: Path, quiet: bool, jobs: int | None, workers: Workers, machine: Settings, as_json: bool) -> None:
     """Run what is planned and has not ended; plans the next stage if all that was planned is decided."""
     from foldover.cli.watch import ProgressView
     from foldover.lab import execute_next
 
-    settings: Settings = with_jobs(machine, jobs)
+    settings = replace(with_jobs(machine, jobs), workers=workers)
     session = _open(folder)
     with ProgressView(quiet=quiet) as view, session.workspace.hold():
         stage, ended = execute_next(session, settings, view)
