@@ -3,16 +3,21 @@
 What it trains is a number that moves by one step at a time, at a rate that falls in the warm-down; the state is that
 number in a file. After training it is rounded to `bits` and shifted by `stride`, levers of later phases. The curve has
 a point a step that was really trained, so that a test can count them.
+
+While the file that SHARING_GATE names exists, runs wait: in the middle of their training where SHARING_HELD is
+`training`, before anything else where it is `begun` and they begin with the state of another.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from foldover.core import (
     Budget,
@@ -82,10 +87,14 @@ class SharingTrainer:
         started, values, steps = now(), spec.recipe.values, int(spec.budget.limit.amount)
         step, number = begins(spec, folder, self.levers)
         begun_at = step
+        if spec.starts_from is not None:
+            wait_at_gate("begun")
         if values["fails"]:
             raise ZeroDivisionError("training fails")
         points = [int(point.amount) for point in spec.branch_points]
         while step < steps:
+            if step == steps // 2:
+                wait_at_gate("training")
             time.sleep(spec.constants.number("pause"))
             number += rate_at(values, step / steps) * (1.0 + shock(spec, step)) - values.number("decay") * number
             step += 1
@@ -104,6 +113,12 @@ class SharingTrainer:
             responses=Values(loss=loss),
             counters=Values(steps=steps, training_seconds=float(steps), inherited_seconds=float(begun_at)),
         )
+
+
+def wait_at_gate(what: str) -> None:
+    gate = os.environ.get("SHARING_GATE")
+    while gate and os.environ.get("SHARING_HELD") == what and Path(gate).exists():
+        time.sleep(0.005)
 
 
 def begins(spec: RunSpec, folder: RunFolder, levers: LeverSet) -> tuple[int, float]:
