@@ -298,8 +298,8 @@ def _feed(spec: RunSpec, data: PreparedData, device: Device, ranks: Ranks) -> Fe
 def _counters(state: _Run) -> Values:
     """Steps, tokens, seconds and their split, rates, memory; inherited_seconds: of training that another run did.
 
-    tokens_per_second and mfu are those of the steps of this process; mfu counts `flops_per_token` against the
-    measured rate of matrix products. page_faults_per_step is from the fourth step on.
+    tokens_per_second and mfu are those of the steps of this attempt, all ranks together; mfu counts `flops_per_token`
+    against the measured rate of matrix products. page_faults_per_step is from the fourth step on.
     """
     progress, clock = state.progress, state.clock
     counted = Values(
@@ -319,7 +319,8 @@ def _counters(state: _Run) -> Values:
         if seconds > 0:
             rate = (clock.tokens - state.begins_at.tokens) / seconds
             flops = rate * state.resolved.derived.integer("flops_per_token")
-            counted = counted.with_(tokens_per_second=rate, mfu=flops / state.device.gemm_flops_per_second())
+            available = state.device.gemm_flops_per_second() * state.processes
+            counted = counted.with_(tokens_per_second=rate, mfu=flops / available)
     if state.begins_at.steps:
         counted = counted.with_(continued_from_step=state.begins_at.steps)
     if state.begins_at.inherited_seconds:
