@@ -96,6 +96,22 @@ def test_sgd_follows_a_reference_written_out(module: Tiny, model: ModuleScorer) 
         torch.testing.assert_close(learned[name], tensor, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("lo", "hi"), [(0, 20), (3, 20), (19, 35), (0, 60)])
+def test_rows_of_sgd_cover_a_chunk_and_cross_no_documents(model: ModuleScorer, lo: int, hi: int) -> None:
+    stream, read = stream_of(20, 7, 33), []
+
+    def loss(ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        read.extend(zip(ids.flatten().tolist(), targets.flatten().tolist(), strict=True))
+        return ModuleScorer.loss(model, ids, targets)
+
+    model.loss = loss  # type: ignore[method-assign]
+    with sgd_adaptation(model, stream, sgd_rules(epochs=1))() as learner:
+        learner.learn(Scored(chunk=Chunk(lo=lo, hi=min(hi, 59), index=0, count=3), context=0))
+    ids = stream.ids.tolist()
+    wanted = [(ids[p], ids[p + 1]) for p in range(lo, min(hi, 59)) if p + 1 not in stream.starts]
+    assert sorted(read) == sorted(wanted)
+
+
 def test_rows_at_once_only_bound_memory(module: Tiny, model: ModuleScorer) -> None:
     stream, learned = stream_of(150).joined(), []
     for at_once in (1, 8):
@@ -125,7 +141,9 @@ def test_a_parameter_of_several_blocks_is_frozen_with_the_first(module: Tiny) ->
     scorer = ModuleScorer(module, device=torch.device("cpu"), blocks=list(module.blocks))
     shared = next(p for p in scorer.parameters() if p.tensor is module.blocks[0].key)
     assert (shared.names, shared.blocks) == (("blocks.0.key", "blocks.1.key"), frozenset({0, 1}))
-    assert shared not in learned_by(scorer.parameters(), sgd_rules(frozen_blocks=1))
+    for frozen, is_learned in ((0, True), (1, False)):
+        learned = {id(p.tensor) for p in learned_by(scorer.parameters(), sgd_rules(frozen_blocks=frozen))}
+        assert (id(shared.tensor) in learned) == is_learned
 
 
 def test_a_divergence_keeps_the_unadapted_score_and_reports_both(module: Tiny, model: ModuleScorer) -> None:

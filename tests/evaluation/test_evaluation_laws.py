@@ -19,6 +19,7 @@ from foldover.evaluation.one_pass import Evaluator, Reading, one_pass
 from foldover.evaluation.scoring_model import ModuleScorer
 from foldover.evaluation.sgd import sgd_adaptation
 from foldover.evaluation.stream import Stream
+from foldover.evaluation.windows import Windows, sliding_windows
 
 from .conftest import CONTEXT, Tiny, inputs_of, levers, scorer_of, stream_of
 from .test_evaluation_adaptation import sgd_rules
@@ -205,3 +206,16 @@ def test_kept_distributions_are_those_that_were_scored(model: ModuleScorer) -> N
     result = one_pass(Evaluator(model=model, tokens_at_once=64), stream, READING, keep=[5, 40])
     for target, log_probs in result.kept.items():
         assert result.nats[target] == -float(log_probs[int(stream.ids[target])])
+
+
+@pytest.mark.parametrize("stride", [3, 5])
+def test_an_evaluation_whose_windows_overlap_or_leave_gaps_is_refused(
+    model: ModuleScorer, monkeypatch: pytest.MonkeyPatch, stride: int
+) -> None:
+    def shifted(units: np.ndarray, *, context: int, stride: int) -> Windows:
+        plan = sliding_windows(units, context=context, stride=stride)
+        return replace(plan, firsts=np.maximum(plan.starts[0], plan.stops - wrong_stride))
+
+    wrong_stride = stride
+    monkeypatch.setattr("foldover.evaluation.one_pass.sliding_windows", shifted)
+    assert rule_of(lambda: evaluate(model, inputs_of(stream_of(60)), levers(mode="sliding"), is_proven=False)) == "once"

@@ -221,6 +221,8 @@ def test_tap_in_matches_do_not_reach_back_into_another_unit() -> None:
     assert source.propose(2) is None
     source.observe(C)
     assert source.propose(3).tokens == (A,)
+    source.begin()
+    assert source.propose(0) is None
 
 
 def test_a_mixer_led_along_documents_forgets_only_if_it_should() -> None:

@@ -80,9 +80,9 @@ def test_a_smaller_stride_never_scores_fewer_tokens(lengths: list[int], at_once:
 
 def test_batches_hold_windows_of_one_shape_and_group_in_order() -> None:
     windows = sliding_windows(units(20), context=6, stride=2)
-    groups = np.array([0, 0, 0, 0, 1, 1, 1, 1])[: len(windows)]
-    found = list(batches_of(windows, range(len(windows)), tokens_at_once=18, groups=groups))
-    assert [batch.starts for batch in found] == [(0,), (2, 4, 6), (8, 10, 12), (14,)]
+    groups = np.array([0, 0, 0, 1, 1, 1, 1, 1])[: len(windows)]
+    found = list(batches_of(windows, range(len(windows)), tokens_at_once=24, groups=groups))
+    assert [batch.starts for batch in found] == [(0,), (2, 4), (6, 8, 10, 12), (14,)]
     assert [(batch.length, batch.offset) for batch in found] == [(6, 0), (6, 4), (6, 4), (5, 4)]
 
 
