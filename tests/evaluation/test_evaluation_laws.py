@@ -208,14 +208,13 @@ def test_kept_distributions_are_those_that_were_scored(model: ModuleScorer) -> N
         assert result.nats[target] == -float(log_probs[int(stream.ids[target])])
 
 
-@pytest.mark.parametrize("stride", [3, 5])
+@pytest.mark.parametrize("scored", [3, 5])
 def test_an_evaluation_whose_windows_overlap_or_leave_gaps_is_refused(
-    model: ModuleScorer, monkeypatch: pytest.MonkeyPatch, stride: int
+    model: ModuleScorer, monkeypatch: pytest.MonkeyPatch, scored: int
 ) -> None:
-    def shifted(units: np.ndarray, *, context: int, stride: int) -> Windows:
+    def wrong(units: np.ndarray, *, context: int, stride: int) -> Windows:
         plan = sliding_windows(units, context=context, stride=stride)
-        return replace(plan, firsts=np.maximum(plan.starts[0], plan.stops - wrong_stride))
+        return replace(plan, firsts=np.maximum(plan.starts[0], plan.stops - scored))
 
-    wrong_stride = stride
-    monkeypatch.setattr("foldover.evaluation.one_pass.sliding_windows", shifted)
+    monkeypatch.setattr("foldover.evaluation.one_pass.sliding_windows", wrong)
     assert rule_of(lambda: evaluate(model, inputs_of(stream_of(60)), levers(mode="sliding"), is_proven=False)) == "once"

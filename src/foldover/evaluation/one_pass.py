@@ -97,7 +97,7 @@ def one_pass(evaluator: Evaluator, stream: Stream, reading: Reading, *, keep: Co
             chosen = windows_in(windows, chunk)
             for batch in batches_of(windows, chosen, tokens_at_once=evaluator.tokens_at_once, groups=groups):
                 state.score(batch)
-            if not chunk.is_last:
+            if not chunk.is_last and evaluator.adaptation is not None:
                 state.check_scored(chunk)
                 context = int(windows.starts[chosen.stop - 1]) if chosen else chunk.lo
                 learner.learn(Scored(chunk=chunk, context=context))
