@@ -170,16 +170,7 @@ def _perform(
         recorder.add_event("rehearsed", step=0)
         state.progress.fired.append("rehearsed")
     feed = _feed(spec, data, device, ranks)
-    found = None
-    if folder is not None:
-        found = state_to_continue(spec, config, folder, identity, flops_per_token=derived.integer("flops_per_token"))
-    checkpoint = _agreed_state(found, parts)
-    if checkpoint is not None:
-        parts.plateau.restore(checkpoint.plateau)
-        feed.skip(checkpoint.rows)
-        rehearsed = [event for event in state.progress.fired if event not in checkpoint.progress.fired]
-        state.progress, state.begins_at = checkpoint.progress, checkpoint.elapsed
-        state.progress.fired.extend(rehearsed)
+    _continue(spec, state, parts, feed, folder, identity)
     clock = state.clock = BudgetClock(
         spec.budget.limit,
         free_steps=config.schedule.free_steps,
@@ -192,17 +183,7 @@ def _perform(
 
     def write() -> None:
         if folder is not None:
-            write_checkpoint(
-                folder.path,
-                Checkpoint(
-                    tensors=parts.tensors(),
-                    identity=identity,
-                    elapsed=clock.elapsed,
-                    progress=state.progress,
-                    rows=feed.taken,
-                    plateau=parts.plateau.state,
-                ),
-            )
+            write_checkpoint(folder.path, _checkpoint(state, parts, identity, clock, rows=feed.taken))
 
     saver = Saver(spec, settings, write, begins_at=state.begins_at, flops_per_token=derived.integer("flops_per_token"))
     ranks.gather(0.0)  # the first step waits for nobody
@@ -216,6 +197,17 @@ def _perform(
     if ranks.size > 1:
         check_weights(model, ranks)
         state.rank_memory = ranks.gather(device.peak_memory_bytes())
+
+
+def _checkpoint(state: _Run, parts: Parts, identity: Identity, clock: BudgetClock, *, rows: int) -> Checkpoint:
+    return Checkpoint(
+        tensors=parts.tensors(),
+        identity=identity,
+        elapsed=clock.elapsed,
+        progress=state.progress,
+        rows=rows,
+        plateau=parts.plateau.state,
+    )
 
 
 def _begins_trained(
@@ -237,6 +229,26 @@ def _measure(state: _Run, model: Gpt, rows: ScoredRows, ranks: Ranks) -> None:
     began = time.perf_counter()
     state.score = evaluate(model, rows, state.device, ranks)
     state.seconds["evaluation_seconds"] = time.perf_counter() - began
+
+
+def _continue(
+    spec: RunSpec, state: _Run, parts: Parts, feed: Feed, folder: RunFolder | None, identity: Identity
+) -> None:
+    """Go on where an earlier attempt or a trunk was, if there is one to go on from."""
+    found = None
+    if folder is not None:
+        config, flops_per_token = (
+            bind(TrainConfig, spec.recipe.values),
+            state.resolved.derived.integer("flops_per_token"),
+        )
+        found = state_to_continue(spec, config, folder, identity, flops_per_token=flops_per_token)
+    checkpoint = _agreed_state(found, parts)
+    if checkpoint is not None:
+        parts.plateau.restore(checkpoint.plateau)
+        feed.skip(checkpoint.rows)
+        rehearsed = [event for event in state.progress.fired if event not in checkpoint.progress.fired]
+        state.progress, state.begins_at = checkpoint.progress, checkpoint.elapsed
+        state.progress.fired.extend(rehearsed)
 
 
 def _agreed_state(found: Checkpoint | None, parts: Parts) -> Checkpoint | None:
