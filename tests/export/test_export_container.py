@@ -221,6 +221,7 @@ HOSTILE: dict[str, Callable[[Any], object]] = {
     "a family of no symbols": lambda p: p["layout"]["families"][0].update(size=0),
     "a family of many symbols": lambda p: p["layout"]["families"][0].update(size=2**30),
     "a family of many tables": lambda p: p["layout"]["families"][0].update(tables=2**30),
+    "many families": lambda p: p["layout"].update(families=p["layout"]["families"] * 999),
     "another centre": lambda p: part_of(p, "int8")["coded"].update(center=30_000),
     "a number where a list belongs": lambda p: p["layout"].update(tensors=3),
     "an infinite setting": lambda p: p["layout"]["tensors"][0].update(settings={"x": {"y": 1}}),

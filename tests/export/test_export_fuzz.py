@@ -36,14 +36,14 @@ ODD_NUMBERS = (-(2**70), -(2**31), -3, -2, -1, 0, 1, 2, 7, 255, 256, 511, 512, 2
 ODD_TEXTS = ("", "..", "/etc/passwd", "a/../b", "a" * 5000, "raw", "brotli", "zip", "float64", "int16", "\x00", "codes")
 
 
-def test_five_thousand_hostile_inputs_end_in_success_or_our_error() -> None:
-    command = [sys.executable, __file__, "--inputs", "5000", "--seed", "7"]
+def test_two_thousand_hostile_inputs_end_in_success_or_our_error() -> None:
+    command = [sys.executable, __file__, "--inputs", "2000", "--seed", "7"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     counts = json.loads(done.stdout.splitlines()[-1])
-    assert counts["inputs"] == 5000
+    assert counts["inputs"] == 2000
     assert counts["read"] > 50  # some changes do no harm: the target is past the checksum
-    assert counts["refused"] > 1000
+    assert counts["refused"] > 500
 
 
 def test_an_input_that_breaks_the_reader_is_found() -> None:

@@ -32,7 +32,7 @@ _LANES_PER_TAIL_LANE = 1 << 6
 # Symbols of the tail for each lane: six of 2.7 bits fill a word.
 _TAIL = 6
 # Steps whose table look-ups are done at once.
-_BATCH = 16
+_BATCH = 32
 
 _DAMAGED = "The file is damaged: export again."
 
@@ -98,48 +98,45 @@ def overhead_of(count: int) -> float:
 
 def _encode(slots: NDArray[np.integer], packed: NDArray[np.uint32], state: NDArray[np.uint32]) -> NDArray[np.uint16]:
     """Words of the symbols, from these states on, which are changed in place."""
-    count, batch = len(slots), len(state) * _BATCH
+    count, lanes = len(slots), len(state)
     words = np.empty(count, dtype=np.uint16)
-    end = count
-    for start in range((count - 1) // batch * batch, -1, -batch) if count else ():
-        end = _encode_batch(slots[start : start + batch], packed, state, words, end)
+    whole = count // lanes * lanes
+    end = _encode_steps(packed[slots[None, whole:].astype(np.intp)], state[: count - whole], words, count)
+    batch = lanes * _BATCH
+    for start in range((whole - 1) // batch * batch, -1, -batch):
+        both = packed[slots[start : min(start + batch, whole)].astype(np.intp)]
+        end = _encode_steps(both.reshape(-1, lanes), state, words, end)
     return words[end:]
 
 
-def _encode_batch(
-    slots: NDArray[np.integer],
-    packed: NDArray[np.uint32],
-    state: NDArray[np.uint32],
-    words: NDArray[np.uint16],
-    end: int,
-) -> int:
-    """Steps from the last to the first; writes words before `end` and gives where they begin."""
-    lanes = len(state)
-    both = packed[slots.astype(np.intp)]
-    frequency = both & np.uint32(0xFFFF)
-    cumulated = both >> np.uint32(16)
-    limit = frequency << np.uint32(32 - PRECISION)
-    missing = np.uint32(TOTAL) - frequency
-    # (x + 1/2) * (1 / f) is never nearer than 2**-17 to a whole number, and off by less than 2**-19: its floor is
-    # x // f, at a third of the time that integers take.
-    inverse = 1.0 / frequency
-    shift, quotient = np.empty(lanes, dtype=np.uint32), np.empty(lanes, dtype=np.float64)
-    for low in range((len(slots) - 1) // lanes * lanes, -1, -lanes):
-        high = min(low + lanes, len(slots))
-        x, by, q = state[: high - low], shift[: high - low], quotient[: high - low]
-        is_full = x >= limit[low:high]
-        spilled = x[is_full]
-        words[end - len(spilled) : end] = spilled  # the low 16 bits
-        end -= len(spilled)
-        np.multiply(is_full.view(np.uint8), 16, out=by, dtype=np.uint32, casting="unsafe")
-        np.right_shift(x, by, out=x)
-        np.add(x, 0.5, out=q)
-        np.multiply(q, inverse[low:high], out=q)
-        np.copyto(by, q, casting="unsafe")
+def _encode_steps(both: NDArray[np.uint32], x: NDArray[np.uint32], words: NDArray[np.uint16], end: int) -> int:
+    """Steps (steps, lanes) of packed frequencies, from the last to the first, of states x (lanes,).
+
+    Writes words before `end` and gives where they begin.
+    """
+    frequencies = both & np.uint32(0xFFFF)
+    limits = frequencies << np.uint32(32 - PRECISION)
+    missing = np.uint32(TOTAL) - frequencies
+    # x (1 / f), made a little larger, reaches every whole number that x / f reaches, and no other since x < 2**32: its
+    # floor is x // f, at a third of the time that integers take.
+    inverses = (1.0 + 2.0**-48) / frequencies
+    both >>= np.uint32(16)
+    quotient, whole = np.empty(len(x), dtype=np.float64), np.empty(len(x), dtype=np.uint32)
+    steps = (limits, inverses, missing, both)
+    for limit, inverse, rest, cumulated in zip(*(array[::-1] for array in steps), strict=True):
+        full = (x >= limit).nonzero()[0]
+        spilled = x[full]
+        words[end - len(full) : end] = spilled  # the low 16 bits
+        end -= len(full)
+        spilled >>= np.uint32(16)
+        x[full] = spilled
+        quotient[:] = x  # as a step of its own, since arithmetic of two types is slow
+        quotient *= inverse
+        whole[:] = quotient
         # x // f * TOTAL + x % f  =  x + x // f * (TOTAL - f)
-        np.multiply(by, missing[low:high], out=by)
-        np.add(x, by, out=x)
-        np.add(x, cumulated[low:high], out=x)
+        whole *= rest
+        x += whole
+        x += cumulated
     return end
 
 
@@ -179,15 +176,18 @@ def _decode(
     out: NDArray[np.integer],
 ) -> int:
     """All symbols into `out`; gives how many words are used up. tables: symbol of each position, and packed."""
-    at, batch = 0, len(state) * _BATCH
-    for start in range(0, len(out), batch):
-        which = table_of[start : start + batch].astype(np.intp)
-        at = _decode_batch(state, words, at, *tables, which, starts[which], out[start : start + batch])
-    return at
+    at, count, lanes = 0, len(out), len(state)
+    whole, batch = count // lanes * lanes, lanes * _BATCH
+    for start in range(0, whole, batch):
+        part = slice(start, min(start + batch, whole))
+        which = table_of[part].astype(np.intp).reshape(-1, lanes)
+        at = _decode_steps(state, words, at, *tables, which, starts[which], out[part].reshape(-1, lanes))
+    last = table_of[None, whole:].astype(np.intp)
+    return _decode_steps(state[: count - whole], words, at, *tables, last, starts[last], out[None, whole:])
 
 
-def _decode_batch(
-    state: NDArray[np.uint32],
+def _decode_steps(
+    x: NDArray[np.uint32],
     words: NDArray[np.uint16],
     at: int,
     symbols: NDArray[np.integer],
@@ -196,28 +196,30 @@ def _decode_batch(
     starts: NDArray[np.intp],
     out: NDArray[np.integer],
 ) -> int:
-    """Steps from the first to the last into `out`; gives how many words are used up."""
-    lanes, count = len(state), len(which)
-    first = which << PRECISION
-    position, index = np.empty(lanes, dtype=np.uint32), np.empty(lanes, dtype=np.intp)
-    for low in range(0, count, lanes):
-        high = min(low + lanes, count)
-        x, rest, slot = state[: high - low], position[: high - low], index[: high - low]
+    """Steps (steps, lanes) from the first to the last, of states x (lanes,), into `out`.
+
+    which, starts: the table of each number, and its first slot. Gives how many words are used up.
+    """
+    slot, (rest, both, part) = np.empty(len(x), dtype=np.intp), np.empty((3, len(x)), dtype=np.uint32)
+    which <<= PRECISION
+    for position, start, found in zip(which, starts, out, strict=True):
         np.bitwise_and(x, np.uint32(TOTAL - 1), out=rest)
-        np.add(rest, first[low:high], out=slot)
-        np.take(symbols, slot, out=out[low:high], mode="clip")
-        np.add(out[low:high], starts[low:high], out=slot)
-        both = np.take(packed, slot, mode="clip")
-        np.right_shift(x, np.uint32(PRECISION), out=x)
-        np.multiply(x, both & np.uint32(0xFFFF), out=x)
-        np.add(x, rest, out=x)
-        np.subtract(x, both >> np.uint32(16), out=x)
-        is_short = x < LOWEST
-        refilled = x[is_short]
+        position += rest
+        symbols.take(position, out=found, mode="clip")
+        np.add(found, start, out=slot)
+        packed.take(slot, out=both, mode="clip")
+        np.bitwise_and(both, np.uint32(0xFFFF), out=part)
+        x >>= np.uint32(PRECISION)
+        x *= part
+        x += rest
+        both >>= np.uint32(16)
+        x -= both
+        short = (x < LOWEST).nonzero()[0]
+        refilled = x[short]
         if at + len(refilled) > len(words):
             raise ArtifactError("a coded stream is cut short", fix=_DAMAGED)
         refilled <<= np.uint32(16)
         refilled |= words[at : at + len(refilled)]
         at += len(refilled)
-        x[is_short] = refilled
+        x[short] = refilled
     return at

@@ -21,7 +21,8 @@ PLAIN_CODECS: tuple[CodecName, ...] = ("raw", "zlib", "lzma")
 
 # The window of lzma is the size of the data between these two, so that both sides know it and memory is bounded.
 _LZMA_WINDOWS = (1 << 12, 1 << 26)
-_ZSTD_WINDOW = 1 << 27
+# Least window that a reader of zstd grants, whatever the size of the data.
+_ZSTD_WINDOW = 1 << 20
 _ZSTD_STEP = 256
 
 
@@ -130,7 +131,8 @@ def _zstd_decompress(data: bytes, size: int) -> bytes:
     import zstandard
 
     # A frame's own content size is not believed. In steps of so few bytes the output of a step is some megabytes.
-    stream = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+    window = max(1 << max(size - 1, 1).bit_length(), _ZSTD_WINDOW)
+    stream = zstandard.ZstdDecompressor(max_window_size=window).decompressobj()
     pieces, made, position = [], 0, 0
     try:
         while position < len(data) and made <= size and not stream.eof:

@@ -19,7 +19,7 @@ from foldover.core import ArtifactError
 from foldover.export.codecs import decompress
 from foldover.export.coded import read_coded
 from foldover.export.envelope import read_bytes, seal, unseal
-from foldover.export.layout import Layout, read_layout
+from foldover.export.layout import Layout, check_layout, read_layout
 from foldover.export.parts import Part, StoredTensor
 from foldover.export.sections import Codec, lay_out
 from foldover.export.shuffle import unshuffle
@@ -81,7 +81,7 @@ def pack_artifact(
     """
     laid = lay_out(tensors, blobs, codec=codec, level=level)
     data = seal({"header": dict(header), "layout": laid.layout}, laid.payload)
-    read_header(data)  # what cannot be opened is not written
+    check_layout(laid.layout, len(data))  # what cannot be opened is not written
     return data, laid.codec
 
 

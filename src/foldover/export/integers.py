@@ -45,7 +45,7 @@ def choose_split(values: NDArray[np.integer], *, is_float: bool) -> tuple[int, i
         return 0, _least_shift(2 * max(-low, high) + 1)
     center = int(np.median(values))
     flat = values.astype(np.int64).ravel() - center
-    options = range(_least_shift(high - low + 2), 10)
+    options = range(_least_shift(high - low + 2), 10, 2)
     costs = {shift: _split_bits(flat, shift) for shift in options}
     shift = min(options, key=lambda s: costs[s])
     return center - (1 << shift >> 1), shift

@@ -16,6 +16,8 @@ CODED_DTYPES = ("float16", "int16", "int8")
 NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-/]{0,199})")
 MOST_DIMENSIONS = 8
 MOST_PARTS = 1 << 16
+# Of all families: a reader makes 16 or 32 kilobytes of each.
+MOST_TABLES = 1 << 11
 # What opening may make of a file: this much of any, and of a longer one this many times its bytes.
 FREE_BYTES = 1 << 25
 MOST_EXPANSION = 1 << 8
@@ -159,6 +161,8 @@ def check_layout(layout: Layout, file_bytes: int) -> None:
     _check_sections(layout)
     for family in layout.families:
         _check_family(family)
+    tables = sum(family.tables for family in layout.families)
+    _require(tables <= MOST_TABLES, "there are too many tables", tables)
     for index, part in enumerate(layout.coded()):
         _check_coded(part, index, layout)
     limit = FREE_BYTES + MOST_EXPANSION * file_bytes
