@@ -171,15 +171,7 @@ def _perform(
         state.progress.fired.append("rehearsed")
     feed = _feed(spec, data, device, ranks)
     _continue(spec, state, parts, feed, folder, identity)
-    clock = state.clock = BudgetClock(
-        spec.budget.limit,
-        free_steps=config.schedule.free_steps,
-        tokens_per_step=config.batch.total_batch,
-        flops_per_token=derived.integer("flops_per_token"),
-        now=parts.now,
-        agreed=lambda seconds: min(ranks.gather(seconds)),  # the others have waited, for a compiler say
-        elapsed=state.begins_at,
-    )
+    clock = state.clock = _clock(spec, state, config, parts)
 
     def write() -> None:
         if folder is not None:
@@ -197,6 +189,18 @@ def _perform(
     if ranks.size > 1:
         check_weights(model, ranks)
         state.rank_memory = ranks.gather(device.peak_memory_bytes())
+
+
+def _clock(spec: RunSpec, state: _Run, config: TrainConfig, parts: Parts) -> BudgetClock:
+    return BudgetClock(
+        spec.budget.limit,
+        free_steps=config.schedule.free_steps,
+        tokens_per_step=config.batch.total_batch,
+        flops_per_token=state.resolved.derived.integer("flops_per_token"),
+        now=parts.now,
+        agreed=lambda seconds: min(parts.ranks.gather(seconds)),  # the others have waited, for a compiler say
+        elapsed=state.begins_at,
+    )
 
 
 def _checkpoint(state: _Run, parts: Parts, identity: Identity, clock: BudgetClock, *, rows: int) -> Checkpoint:
