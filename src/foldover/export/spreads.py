@@ -44,14 +44,14 @@ def measure_spreads(values: NDArray[np.integer]) -> tuple[NDArray[np.float64], N
     """Levels, not rounded, of the rows (r,) and columns (c,) of centred codes (r, c); the columns' average is 0."""
     rows, columns = values.shape
     sizes = np.abs(values.astype(np.float32))
-    by_row = np.log2(_sigma_of(sizes @ np.full(columns, 1 / columns, dtype=np.float32)))
+    by_row = np.log2(_sigma_of(_weighted(sizes, np.full(columns, 1 / columns))))
     if columns < FEWEST or rows < FEWEST:
         return RESOLUTION * by_row, np.zeros(columns)
     every = slice(None, None, -(-rows // _MOST_ROWS))
-    inverse = np.exp2(-by_row[every]).astype(np.float32)
-    by_column = np.log2(np.maximum((inverse @ sizes[every]) / len(inverse), 2.0**-8))
+    inverse = np.exp2(-by_row[every])
+    by_column = np.log2(np.maximum(_weighted(sizes[every].T, inverse / len(inverse)), 2.0**-8))
     by_column -= by_column.mean()
-    by_row = np.log2(_sigma_of(sizes @ (np.exp2(-by_column) / columns).astype(np.float32)))
+    by_row = np.log2(_sigma_of(_weighted(sizes, np.exp2(-by_column) / columns)))
     return RESOLUTION * by_row, RESOLUTION * by_column
 
 
@@ -87,6 +87,11 @@ def round_levels(
             best = LevelVector(levels=base + change * step, is_stored=True, reference=reference)
             least = cost
     return best
+
+
+def _weighted(sizes: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rows times weights. Not by BLAS, whose last bits, and so an artifact's bytes, depend on the number of threads."""
+    return np.asarray(np.einsum("ij,j->i", sizes, weights.astype(np.float32)))
 
 
 def _sigma_of(mean_sizes: NDArray[np.float32]) -> NDArray[np.float64]:
