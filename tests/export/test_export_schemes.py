@@ -3,7 +3,7 @@
 import pytest
 
 from foldover.core import RecipeError, bind
-from foldover.export.levers import EXPORT_LEVERS, ExportConfig
+from foldover.export.levers import EXPORT_LEVERS, EXPORT_PRESETS, ExportConfig
 from foldover.export.scheme import Scheme, formats_used, schemes_of
 from foldover.export.tensors import TensorInfo
 from foldover.lm.levers import LEVERS
@@ -91,6 +91,32 @@ def test_defaults_are_those_of_the_record_of_april() -> None:
 def test_a_format_changes_its_class_of_tensors_and_no_other(levers: dict[str, object], changed: set[str]) -> None:
     found = {name for name, scheme in schemes(**levers).items() if scheme.format == "int5"}
     assert found == {name for name in SHAPES if any(part in name for part in changed)}
+
+
+def test_presets_name_what_is_public_and_what_is_ours() -> None:
+    found = {
+        name: schemes_of(bind(ExportConfig, values), TENSORS)["blocks.0.mlp.input"]
+        for name, values in EXPORT_PRESETS.items()
+    }
+    assert found["none"] == Scheme(format="float32")
+    assert found["baseline"] == Scheme(format="float16")  # of at most 65,536 weights
+    assert (found["public"].format, found["public"].clip, found["public"].has_gptq) == ("int6", "sdclip", True)
+    assert (found["uniform"].format, found["uniform"].has_feedback_columns) == ("step", True)
+    loose = bind(ExportConfig, EXPORT_PRESETS["baseline"].with_({"export.keep_float_below": 0}))
+    baseline = schemes_of(loose, TENSORS)["blocks.0.mlp.input"]
+    assert (baseline.format, baseline.clip, baseline.quantile, baseline.floor) == (
+        "int8",
+        "quantile",
+        0.9999984,
+        1 / 127,
+    )
+
+
+def test_row_steps_by_gradients_leave_tables_alone() -> None:
+    found = schemes(scheme="step", row_steps="gradient")
+    assert [found[name].row_steps for name in ("embedding", "bigram.table", "head", "blocks.0.mlp.input")] == [
+        "tensor", "tensor", "gradient", "gradient",
+    ]  # fmt: skip
 
 
 def test_every_tensor_has_one_scheme() -> None:

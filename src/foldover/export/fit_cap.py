@@ -9,10 +9,10 @@ from typing import cast
 
 import numpy as np
 
+from foldover.core import BudgetError
 from foldover.export.allocate import Allocation, FrontierPoint, Option, allocate, fit_factor
 from foldover.export.levers import INTEGERS
 from foldover.export.pack import Packed, Prepared, pack_one, pack_prepared
-from foldover.export.parts import StoredTensor
 from foldover.export.quantize import Inputs, as_matrix, output_error, relative_mse
 from foldover.export.restore import restore_tensor
 from foldover.export.scheme import Format, Scheme
@@ -21,6 +21,7 @@ from foldover.export.sensitivity import Sensitivity
 
 FACTORS = tuple(2.0 ** (k / 2) for k in range(-6, 7))
 SMALLEST_ERROR = 1e-30
+MAX_ROUNDS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,25 +53,23 @@ def fit_cap(
     predicted from output gradients where calibration has them, and else taken as relative output errors. Raises
     BudgetError for a cap that no options reach.
     """
-    measured = {found.name: found.loss for found in sensitivities}
-    losses = _loss_scales(prepared, measured)
-    nothing = bytes_of(())
-    options: dict[str, list[Option]] = {}
-    candidates: dict[str, list[Scheme]] = {}
-    others: list[StoredTensor] = []
-    for info, array in prepared.tensors:
-        declared = prepared.schemes[info.name]
-        if declared.is_float:
-            others.append(pack_one(prepared, info.name, declared))
-            continue
-        candidates[info.name] = list(candidates_of(declared))
-        options[info.name] = [
-            _option(prepared, info.name, array, scheme, losses[info.name], bytes_of, nothing)
-            for scheme in candidates[info.name]
-        ]
-    allocation = allocate(options, cap_bytes=cap_bytes, fixed_bytes=float(bytes_of(others)))
-    schemes = dict(prepared.schemes) | {name: candidates[name][i] for name, i in allocation.choice}
-    return _fit_steps(prepared, schemes, allocation, bytes_of, cap_bytes, tolerance)
+    options, candidates = _options(prepared, bytes_of, {found.name: found.loss for found in sensitivities})
+    kept = [pack_one(prepared, name, scheme) for name, scheme in prepared.schemes.items() if scheme.is_float]
+    fixed = float(bytes_of(kept))
+    budget = float(cap_bytes)
+    for _ in range(MAX_ROUNDS):
+        allocation = allocate(options, cap_bytes=budget, fixed_bytes=fixed)
+        schemes = dict(prepared.schemes) | {name: candidates[name][i] for name, i in allocation.choice}
+        if any(scheme.is_scalable for scheme in schemes.values()):
+            return _fit_steps(prepared, schemes, allocation, bytes_of, cap_bytes, tolerance)
+        packed = pack_prepared(prepared, schemes)
+        num_bytes = bytes_of(packed.stored)
+        if num_bytes <= cap_bytes:
+            break
+        budget *= 0.999 * cap_bytes / num_bytes
+    else:
+        raise BudgetError("no choice of widths ends under the cap", value=cap_bytes, fix="Use steps in sigmas.")
+    return Fitted(packed=packed, schemes=schemes, num_bytes=num_bytes, factor=1.0, frontier=allocation.frontier)
 
 
 def candidates_of(scheme: Scheme) -> tuple[Scheme, ...]:
@@ -128,19 +127,39 @@ def _times(scale: float) -> Callable[[float], float]:
     return lambda error: scale * error
 
 
-def _option(
-    prepared: Prepared,
-    name: str,
-    array: np.ndarray,
-    scheme: Scheme,
-    loss_of_error: Callable[[float], float],
-    bytes_of: BytesOf,
-    nothing: int,
-) -> Option:
-    stored = pack_one(prepared, name, scheme)
-    error = error_of(as_matrix(array), as_matrix(restore_tensor(stored)), prepared.inputs[name])
-    label = f"{scheme.format}:{scheme.sigmas:.4g}" if scheme.is_scalable else scheme.format
-    return Option(label=label, num_bytes=bytes_of([stored]) - nothing, loss=loss_of_error(error))
+def _options(
+    prepared: Prepared, bytes_of: BytesOf, measured: Mapping[str, float]
+) -> tuple[dict[str, list[Option]], dict[str, list[Scheme]]]:
+    """Options of every tensor that is rounded, and the schemes that they stand for.
+
+    A tensor's bytes are those that it takes alone; what tensors share, as tables of a coder, is put right by one
+    factor, from all declared ones together.
+    """
+    losses = _loss_scales(prepared, measured)
+    nothing = bytes_of(())
+    options: dict[str, list[Option]] = {}
+    candidates: dict[str, list[Scheme]] = {}
+    alone, together = 0, []
+    for info, array in prepared.tensors:
+        declared = prepared.schemes[info.name]
+        if declared.is_float:
+            continue
+        together.append(pack_one(prepared, info.name, declared))
+        alone += bytes_of(together[-1:]) - nothing
+        candidates[info.name] = list(candidates_of(declared))
+        options[info.name] = []
+        for scheme in candidates[info.name]:
+            stored = pack_one(prepared, info.name, scheme)
+            error = error_of(as_matrix(array), as_matrix(restore_tensor(stored)), prepared.inputs[info.name])
+            label = f"{scheme.format}:{scheme.sigmas:.4g}" if scheme.is_scalable else scheme.format
+            num_bytes = bytes_of([stored]) - nothing
+            options[info.name].append(Option(label=label, num_bytes=num_bytes, loss=losses[info.name](error)))
+    share = (bytes_of(together) - nothing) / max(alone, 1)
+    scaled = {
+        name: [replace(option, num_bytes=share * option.num_bytes) for option in found]
+        for name, found in options.items()
+    }
+    return scaled, candidates
 
 
 def _fit_steps(
@@ -151,7 +170,7 @@ def _fit_steps(
     cap_bytes: int,
     tolerance: float,
 ) -> Fitted:
-    """All steps by one factor, so that the whole lands just under the cap; where no step can change, as chosen."""
+    """All steps that are multiples of sigma by one factor, so that the whole lands just under the cap."""
     trials: dict[float, tuple[Packed, dict[str, Scheme]]] = {}
 
     def bytes_at(factor: float) -> int:
@@ -160,8 +179,7 @@ def _fit_steps(
         trials[factor] = (pack_prepared(prepared, scaled), scaled)
         return bytes_of(trials[factor][0].stored)
 
-    is_continuous = any(scheme.is_scalable for scheme in schemes.values())
-    factor, num_bytes = fit_factor(bytes_at, cap_bytes=cap_bytes, tolerance=tolerance) if is_continuous else (1.0, 0)
+    factor, num_bytes = fit_factor(bytes_at, cap_bytes=cap_bytes, tolerance=tolerance)
     if factor not in trials:
         num_bytes = bytes_at(factor)
     packed, scaled = trials[factor]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from foldover.core import LeverSet, Phase, lever, levers_of
+from foldover.core import LeverSet, Phase, Values, lever, levers_of
 
 GOLF = "openai/parameter-golf"
 SDCLIP = f"{GOLF}, record of 2026-04-06"
@@ -339,8 +339,8 @@ class Grid:
     )
     row_steps: str = lever(
         "tensor",
-        "Rows of a step: all alike, as their standard deviation, or finer where the loss feels a row's output more "
-        "(by the square root of its mean squared gradient).",
+        "Rows of a step: all alike, as their standard deviation, or, in matrices, finer where the loss feels a row's "
+        "output more (by the square root of its mean squared gradient).",
         choices=("tensor", "sigma", "gradient"),
         neutral="tensor",
         phase=PHASE,
@@ -561,3 +561,30 @@ class ExportConfig:
 
 
 EXPORT_LEVERS: LeverSet = levers_of(ExportConfig)
+
+EXPORT_PRESETS: dict[str, Values] = {
+    "none": EXPORT_LEVERS.complete({"export.scheme": "none"}),
+    # The baseline of openai/parameter-golf: int8 rows with its floor under the steps, zlib-9.
+    "baseline": EXPORT_LEVERS.complete(
+        {
+            "export.matrix_format": "int8",
+            "export.keep_float_below": 65536,
+            "export.codec": "zlib",
+            "export.codec_level": 9,
+            "export.byte_shuffle": False,
+            "grid.clip": "quantile",
+            "grid.scale_floor": 1 / 127,
+            "calibration.gptq": False,
+        }
+    ),
+    "public": EXPORT_LEVERS.complete({"export.codec": "brotli"}),
+    # Uniform steps, split over columns by what GPTQ can make up for; with a cap, over tensors by what they cost.
+    "uniform": EXPORT_LEVERS.complete(
+        {
+            "export.scheme": "step",
+            "export.codec": "ans",
+            "grid.column_steps": "feedback",
+            "calibration.gptq_order": "natural",
+        }
+    ),
+}

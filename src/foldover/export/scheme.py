@@ -149,6 +149,8 @@ def _scheme(config: ExportConfig, info: TensorInfo, kind: Format, sigmas: float 
     if kind in ("float32", "float16"):
         return Scheme(format=kind)
     is_low_bit = kind in LOW_BIT
+    # Rows of a table are inputs as well, which the gradients of its outputs say nothing of.
+    is_table = info.role in ("embedding", "table")
     axis = cast(Axis, grid.axis if kind in INTEGERS else "group" if is_low_bit and grid.low_bit_group else "row")
     return Scheme(
         format=kind,
@@ -160,7 +162,7 @@ def _scheme(config: ExportConfig, info: TensorInfo, kind: Format, sigmas: float 
         group=0 if axis != "group" else grid.low_bit_group if is_low_bit else grid.quant_group,
         is_asymmetric=grid.asymmetric and kind in INTEGERS,
         floor=grid.scale_floor if kind in INTEGERS else 0.0,
-        row_steps=cast(RowSteps, grid.row_steps),
+        row_steps=cast(RowSteps, "tensor" if is_table and grid.row_steps == "gradient" else grid.row_steps),
         has_feedback_columns=grid.column_steps == "feedback" and calibration.gptq and not is_low_bit,
         awq_alpha=0.0 if is_low_bit else grid.awq_alpha,
         has_gptq=calibration.gptq,
