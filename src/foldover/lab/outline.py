@@ -123,6 +123,7 @@ def _trunks(plan: Plan) -> tuple[OutlineTrunk, ...]:
     """Those of the first seed: the others are like them."""
     seed = plan.runs[0].seed if plan.runs else 0
     own = [run for run in plan.runs if run.seed == seed]
+    ordered = sorted(own, key=lambda run: (run.condition, run.budget.limit.amount))
     return tuple(
         OutlineTrunk(
             label=trunk.condition,
@@ -130,10 +131,10 @@ def _trunks(plan: Plan) -> tuple[OutlineTrunk, ...]:
             recipe=trunk.recipe.digest,
             keeps=tuple(point.label() for point in trunk.branch_points) or (trunk.budget.label(),),
             conditions=tuple(
-                sorted(f"{run.condition} @ {run.budget.label()}" for run in own if run.starts_from == trunk.run_id)
+                f"{run.condition} @ {run.budget.label()}" for run in ordered if run.starts_from == trunk.run_id
             ),
         )
-        for trunk in sorted(own, key=lambda run: (run.condition, run.budget.limit.amount))
+        for trunk in ordered
         if trunk.is_trunk
     )
 
