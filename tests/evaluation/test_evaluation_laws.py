@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -186,7 +187,9 @@ def test_bytes_that_are_not_those_of_the_text_are_refused(model: ModuleScorer) -
     wrong = replace(stream, text_bytes=stream.text_bytes + 1)
     assert check_bytes(stream)
     assert not check_bytes(replace(stream, text_bytes=None))
-    assert rule_of(lambda: evaluate(model, inputs_of(wrong), levers(mode="sliding"))) == "bytes"
+    for is_proven in (False, True):
+        call = partial(evaluate, model, inputs_of(wrong), levers(mode="sliding"), is_proven=is_proven)
+        assert rule_of(call) == "bytes"
 
 
 def test_text_that_is_not_scored_is_refused(model: ModuleScorer) -> None:
