@@ -49,8 +49,7 @@ def test_a_part_is_whole_documents_and_the_beginning_of_one(data: PreparedData, 
     assert any(text.startswith(found[-1]) for text in texts)
     assert len(set(found)) == len(found) > 1
     assert stream.text_bytes == sum(map(len, found)) == stream.bytes.sum()
-    if order == "stream":
-        assert found[:-1] == texts[: len(found) - 1]
+    assert (found[:-1] == texts[: len(found) - 1]) == (order == "stream")
 
 
 def test_a_contiguous_stream_counts_what_its_plain_rows_count(data: PreparedData) -> None:
