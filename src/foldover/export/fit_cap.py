@@ -19,7 +19,7 @@ from foldover.export.scheme import Format, Scheme
 from foldover.export.selective import BytesOf
 from foldover.export.sensitivity import Sensitivity
 
-FACTORS = tuple(2.0 ** (k / 2) for k in range(-6, 7))
+FACTORS = tuple(2.0 ** (k / 2) for k in range(-8, 9))
 SMALLEST_ERROR = 1e-30
 MAX_ROUNDS = 12
 

@@ -104,7 +104,8 @@ def gptq(weights: np.ndarray, steps: np.ndarray, feedback: Feedback, scheme: Sch
             else:
                 np.divide(column, widths[k], out=code)
                 np.rint(code, out=code)
-                np.clip(code, low, high, out=code)
+                np.maximum(code, low, out=code)
+                np.minimum(code, high, out=code)
             np.multiply(code, widths[k], out=left[k])
             np.subtract(targets[k], left[k], out=left[k])
     found = np.empty((r, c), dtype=np.int16)
