@@ -15,6 +15,7 @@ import click
 
 import foldover
 from foldover.cli.analyse import analyse
+from foldover.cli.artifacts import evaluate, export, inspect, sensitivity
 from foldover.cli.data import data
 from foldover.cli.design import design
 from foldover.cli.diagnose import diagnose
@@ -54,6 +55,10 @@ for command in (
     data,
     design,
     race,
+    export,
+    evaluate,
+    sensitivity,
+    inspect,
 ):
     app.add_command(command)
 

@@ -1,0 +1,218 @@
+"""`foldover export`, `evaluate`, `sensitivity`, `inspect`: from a kept state to an artifact and its score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from foldover.cli.options import json_option, print_json
+from foldover.core import Settings, UserError, to_plain
+
+if TYPE_CHECKING:
+    from foldover.evaluation.score import Evaluation
+    from foldover.export.code_bytes import Packing
+    from foldover.export.inspection import Inspection
+    from foldover.lm.exporting import Exported
+
+_run = click.argument("place", metavar="RUN", type=click.Path(path_type=Path, exists=True))
+_set = click.option("--set", "changes", multiple=True, metavar="LEVER=VALUE", help="Change a lever; may be repeated.")
+_threads = click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the process.")
+_device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+
+
+@click.command()
+@_run
+@_set
+@click.option("--cap", type=click.IntRange(min=1), default=None, help="Bytes that artifact and counted code may have.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="The file [default: artifact.fold beside the state].",
+)
+@click.option(
+    "--count-code",
+    "code",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="A file or folder whose code counts towards the cap; may be repeated.",
+)
+@click.option(
+    "--code-packing",
+    type=click.Choice(("none", "lzma", "brotli")),
+    default="none",
+    show_default=True,
+    help="How the counted code is shipped.",
+)
+@_threads
+@_device
+@json_option
+def export(
+    place: Path,
+    changes: tuple[str, ...],
+    cap: int | None,
+    out: Path | None,
+    code: tuple[Path, ...],
+    code_packing: str,
+    threads: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Quantise and pack the state that RUN kept, read the file back, and measure again.
+
+    With --cap widths and steps are chosen so that the file lands just under it. The score after the round trip is
+    the score; a file over its cap ends with exit code 1.
+    """
+    from foldover.lab.artifacts import export_levers, export_run
+
+    exported = export_run(
+        place,
+        export_levers(pairs(changes)),
+        Settings(threads=threads, device=device),
+        out=out,
+        cap=cap,
+        code=code,
+        packing=cast("Packing", code_packing),
+    )
+    if as_json:
+        print_json({**_plain(exported), "penalty_bpb": exported.roundtrip_bpb - exported.val_bpb})
+    else:
+        click.echo("\n".join(_export_lines(exported)))
+    if exported.cap is not None and not exported.cap.fits:
+        click.echo(f"over the cap by {-exported.cap.headroom:,} bytes: not a result", err=True)
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("place", metavar="ARTIFACT|RUN", type=click.Path(path_type=Path, exists=True))
+@_set
+@click.option("--sliding", is_flag=True, help="Score each token with a long context: evaluate.mode=sliding.")
+@click.option("--stride", type=click.IntRange(min=1), default=None, help="Tokens between windows; implies --sliding.")
+@click.option(
+    "--adapt", type=click.Choice(("sgd", "lora")), default=None, help="Learn from what has been scored, score first."
+)
+@_threads
+@_device
+@json_option
+def evaluate(
+    place: Path,
+    changes: tuple[str, ...],
+    sliding: bool,
+    stride: int | None,
+    adapt: str | None,
+    threads: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Measure an artifact, or the state that RUN kept, on the pinned validation stream; each score proves itself.
+
+    An artifact is measured from its file and the prepared data alone.
+    """
+    from foldover.lab.artifacts import evaluate_levers, evaluate_place
+
+    short = {"evaluate.mode": "sliding"} if sliding or stride else {}
+    short |= {"evaluate.stride": str(stride)} if stride else {}
+    short |= {"evaluate.adapt": adapt} if adapt else {}
+    found = evaluate_place(place, evaluate_levers(short | pairs(changes)), Settings(threads=threads, device=device))
+    if as_json:
+        print_json({**_plain(found), "responses": dict(found.responses)})
+    else:
+        click.echo("\n".join(_score_lines(found)))
+
+
+@click.command()
+@_run
+@_set
+@click.option(
+    "--tokens", type=click.IntRange(min=1), default=16384, show_default=True, help="Validation targets to look at."
+)
+@_threads
+@_device
+@json_option
+def sensitivity(place: Path, changes: tuple[str, ...], tokens: int, threads: int, device: str, as_json: bool) -> None:
+    """Which tensor of RUN's kept state costs how much round-trip loss: each one rounded alone, the others exact."""
+    from foldover.lab.artifacts import export_levers, scan_run
+
+    found = scan_run(place, export_levers(pairs(changes)), Settings(threads=threads, device=device), tokens=tokens)
+    if as_json:
+        print_json({"sensitivities": [to_plain(each) for each in found]})
+        return
+    click.echo(f"{'tensor':<40} {'rise in bpb':>12} {'s.e.':>10} {'bytes saved':>12} {'bpb a kB':>10}")
+    for each in sorted(found, key=lambda each: -each.loss):
+        error = "" if each.standard_error is None else f"{each.standard_error:.6f}"
+        rate = "" if each.loss_per_kilobyte is None else f"{each.loss_per_kilobyte:.2e}"
+        click.echo(f"{each.name:<40} {each.loss:>12.6f} {error:>10} {each.bytes_saved:>12,} {rate:>10}")
+
+
+@click.command()
+@click.argument("artifact", metavar="ARTIFACT", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+def inspect(artifact: Path, as_json: bool) -> None:
+    """Where the bytes of ARTIFACT go: sizes by part, entropy, and the ratio to it. Opens the file; loads no torch."""
+    from foldover.export.inspection import inspect_artifact
+
+    found = inspect_artifact(artifact)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo("\n".join(_inspection_lines(found)))
+
+
+def pairs(changes: tuple[str, ...]) -> dict[str, str]:
+    """`NAME=VALUE` texts as a mapping."""
+    found = {}
+    for change in changes:
+        name, sign, text = change.partition("=")
+        if not sign:
+            raise UserError("a setting has no `=`", value=change, fix="Write LEVER=VALUE.")
+        found[name.strip()] = text
+    return found
+
+
+def _plain(content: object) -> dict[str, object]:
+    return cast("dict[str, object]", to_plain(content))
+
+
+def _export_lines(exported: Exported) -> list[str]:
+    lines = [
+        f"artifact       {exported.path}",
+        f"bytes          {exported.bytes:,} (predicted {exported.predicted:,}), codec {exported.codec}",
+        f"val_bpb        {exported.val_bpb:.8f}",
+        f"roundtrip_bpb  {exported.roundtrip_bpb:.8f}  (+{exported.roundtrip_bpb - exported.val_bpb:.8f})",
+    ]
+    if exported.cap is not None:
+        lines.append(
+            f"cap            {exported.cap.cap:,}, used {exported.cap.total:,}, left {exported.cap.headroom:,}"
+        )
+    lines += ["", f"{'tensor':<40} {'stored as':<10} {'bits':>6} {'rel. MSE':>10} {'output error':>13} {'floored':>8}"]
+    for each in exported.tensors:
+        output = "" if each.output_error is None else f"{each.output_error:.3e}"
+        lines.append(
+            f"{each.name:<40} {each.format:<10} {each.bits:>6.3f} {each.relative_mse:>10.3e} {output:>13} "
+            f"{each.floored:>8}"
+        )
+    return lines
+
+
+def _score_lines(found: Evaluation) -> list[str]:
+    lines = []
+    for each in found.measured:
+        error = "" if each.score.standard_error is None else f" (s.e. {each.score.standard_error:.6f})"
+        notes = f"  {'; '.join(each.notes)}" if each.notes else ""
+        lines.append(f"{each.name:<14} {each.score.bits_per_byte:.8f}{error}{notes}")
+    lines += [f"not kept: {each.name} {each.score.bits_per_byte:.8f}" for each in found.rejected]
+    return [*lines, *found.notes]
+
+
+def _inspection_lines(found: Inspection) -> list[str]:
+    lines = [f"{found.bytes:,} bytes; header {found.header:,}, tables {found.tables:,.0f}, ratio {found.ratio:.4f}", ""]
+    lines.append(f"{'part':<48} {'kind':<6} {'codec':<7} {'numbers':>10} {'bytes':>10} {'bits':>6} {'to entropy':>10}")
+    for part in found.parts:
+        name = f"{part.tensor}/{part.part}"
+        lines.append(
+            f"{name:<48} {part.kind:<6} {part.codec:<7} {part.count:>10,} {part.stored:>10,.0f} {part.bits:>6.3f} "
+            f"{part.ratio:>10.4f}"
+        )
+    return lines

@@ -1,0 +1,84 @@
+"""Artifacts by command: exported from a kept state, measured, scanned. Torch only where a model is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foldover.core import Budget, Limit, Recipe, RunSpec, Settings, Values, bind
+from foldover.evaluation.levers import EVALUATE_LEVERS, EvaluateConfig
+from foldover.export.code_bytes import Packing, count_code
+from foldover.export.levers import EXPORT_LEVERS, ExportConfig
+
+if TYPE_CHECKING:
+    from foldover.evaluation.score import Evaluation
+    from foldover.export.sensitivity import Sensitivity
+    from foldover.lm.exporting import Exported
+
+ARTIFACT = "artifact.fold"
+
+
+def export_levers(settings: Mapping[str, str]) -> ExportConfig:
+    """The levers of the export with these changes, by name or alias. Raises RecipeError as study files do."""
+    values = {EXPORT_LEVERS.find(name).name: EXPORT_LEVERS.find(name).parse(text) for name, text in settings.items()}
+    return bind(ExportConfig, EXPORT_LEVERS.complete(values))
+
+
+def evaluate_levers(settings: Mapping[str, str]) -> EvaluateConfig:
+    """The same of evaluation."""
+    levers = EVALUATE_LEVERS
+    values = {levers.find(name).name: levers.find(name).parse(text) for name, text in settings.items()}
+    return bind(EvaluateConfig, levers.complete(values))
+
+
+def export_run(
+    place: Path,
+    config: ExportConfig,
+    settings: Settings,
+    *,
+    out: Path | None = None,
+    cap: int | None = None,
+    code: Sequence[Path] = (),
+    packing: Packing = "none",
+) -> Exported:
+    """Export the state that was kept at a place. out: the file, beside the state if None; code: counts with it."""
+    code_bytes = count_code(code, packing) if code else 0
+    from foldover.lm.diagnostics.examine import find_state  # torch only from here on
+    from foldover.lm.exporting import export_state
+
+    kept = find_state(place)
+    return export_state(kept, config, out or kept.folder / ARTIFACT, settings, cap=cap, code_bytes=code_bytes)
+
+
+def scan_run(place: Path, config: ExportConfig, settings: Settings, *, tokens: int) -> tuple[Sensitivity, ...]:
+    """Which tensor costs how much: each rounded alone, on the first so many validation targets."""
+    from foldover.lm.diagnostics.examine import find_state
+    from foldover.lm.exporting import scan_state
+
+    return scan_state(find_state(place), config, settings, tokens=tokens)
+
+
+def evaluate_place(place: Path, levers: EvaluateConfig, settings: Settings) -> Evaluation:
+    """The scores of an artifact's file, or of the state that a run kept."""
+    from foldover.lm.diagnostics.examine import find_state
+    from foldover.lm.exporting import evaluate_artifact, evaluate_state
+
+    if place.is_file() and place.suffix != ".safetensors":
+        return evaluate_artifact(place, _anywhere(), levers.evaluate, settings)[1]
+    return evaluate_state(find_state(place), levers.evaluate, settings)
+
+
+def _anywhere() -> RunSpec:
+    """A spec of no study: what an artifact is measured on is in its header."""
+    return RunSpec(
+        study="",
+        stage="",
+        package="",
+        condition="artifact",
+        levels=(),
+        recipe=Recipe(trainer="lm", values=Values()),
+        budget=Budget(limit=Limit(kind="steps", amount=1.0)),
+        seed=0,
+        constants=Values(),
+    )

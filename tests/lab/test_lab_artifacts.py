@@ -1,0 +1,141 @@
+"""From a kept state to an artifact and back: the score is that of the file, in any process that has only the file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foldover.core import ArtifactError, Budget, BudgetError, Limit, OutsideError, Recipe, RunSpec, Settings, UserError
+from foldover.export.container import read_artifact, write_artifact
+from foldover.lab.artifacts import evaluate_levers, evaluate_place, export_levers, export_run, scan_run
+from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS
+from foldover.lm.tensor_file import read_tensors, write_tensors
+from foldover.lm.trainer import LMTrainer
+from foldover.rundir import RunRoot
+from foldover.trainers import get_trainer
+
+SETTINGS = Settings(device="cpu", keep_state=True)
+SMALL = {"depth": 2, "aspect": 32, "context": 64, "total_batch": 512, "vocab_size": 512, "momentum_warmup": 4}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """The folder of a run of 12 steps that kept its state. Not to be written to."""
+    recipe = Recipe(trainer="lm", values=LEVERS.complete(SMALL, PRESETS["micro"]))
+    spec = RunSpec(
+        study="",
+        stage="",
+        package="",
+        condition="small",
+        levels=(),
+        recipe=recipe,
+        budget=Budget(limit=Limit(kind="steps", amount=12.0)),
+        seed=3,
+        constants=CONSTANTS.complete({"eval_tokens": 4096}),
+    )
+    trainer = get_trainer("lm")
+    assert isinstance(trainer, LMTrainer)
+    trainer.prepare(recipe, spec.constants, lambda phase, share: None)
+    root = RunRoot(tmp_path_factory.mktemp("artifacts"))
+    with root.claim(spec) as folder:
+        assert folder is not None
+        root.finish(folder, trainer.train(spec, folder, SETTINGS))
+    return root.folder(spec.run_id)
+
+
+def outcome_bpb(folder: Path) -> float:
+    return float(json.loads((folder / "outcome.json").read_text())["responses"]["val_bpb"])
+
+
+def test_floats_come_back_exactly_and_the_state_scores_as_its_run_did(trained, tmp_path):
+    found = export_run(trained, export_levers({"export.scheme": "none"}), SETTINGS, out=tmp_path / "a")
+    assert found.val_bpb == outcome_bpb(trained)
+    assert found.roundtrip_bpb == found.val_bpb
+    assert found.bytes == (tmp_path / "a").stat().st_size
+
+
+@pytest.mark.parametrize("codec", ["zlib", "lzma", "ans", "auto"])
+def test_a_fresh_process_with_the_file_alone_scores_the_same_to_the_bit(trained, tmp_path, codec):
+    path = tmp_path / "artifact"
+    found = export_run(trained, export_levers({"export.codec": codec}), SETTINGS, out=path)
+    assert found.roundtrip_bpb != found.val_bpb
+    assert abs(found.roundtrip_bpb - found.val_bpb) < 0.05
+    again = evaluate_place(path, evaluate_levers({}), SETTINGS)
+    assert again.responses["val_bpb"] == found.roundtrip_bpb
+    if codec != "auto":
+        return
+    command = [sys.executable, "-m", "foldover", "evaluate", str(path), "--device", "cpu", "--json"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    assert json.loads(out)["responses"]["val_bpb"] == found.roundtrip_bpb
+
+
+def test_a_cap_is_met_just_below_or_refused(trained, tmp_path):
+    free = export_run(trained, export_levers({}), SETTINGS, out=tmp_path / "free")
+    cap = int(free.bytes * 0.8)
+    found = export_run(
+        trained, export_levers({"export.codec": "ans", "export.scheme": "step"}), SETTINGS, out=tmp_path / "a", cap=cap
+    )
+    assert found.cap is not None
+    assert found.cap.fits
+    assert found.bytes > 0.97 * cap
+    assert abs(found.predicted - found.bytes) < 0.01 * found.bytes
+    assert found.frontier
+    with pytest.raises(BudgetError):
+        export_run(trained, export_levers({}), SETTINGS, out=tmp_path / "b", cap=1000)
+    assert not (tmp_path / "b").exists()
+
+
+def test_an_artifact_of_other_data_is_refused(trained, tmp_path):
+    path = tmp_path / "artifact"
+    export_run(trained, export_levers({}), SETTINGS, out=path)
+    opened = read_artifact(path)
+    header = json.loads(json.dumps(dict(opened.header)))
+    header["identity"]["digests"]["tokenizer"] = "0" * 64
+    write_artifact(path, header, opened.tensors)
+    with pytest.raises(ArtifactError, match="another tokenizer"):
+        evaluate_place(path, evaluate_levers({}), SETTINGS)
+    header["identity"].pop("recipe")
+    write_artifact(path, header, opened.tensors)
+    with pytest.raises(ArtifactError, match="no model of this trainer"):
+        evaluate_place(path, evaluate_levers({}), SETTINGS)
+    header = dict(opened.header)
+    write_artifact(path, header, opened.tensors[1:])
+    with pytest.raises(ArtifactError, match="not those of its levers"):
+        evaluate_place(path, evaluate_levers({}), SETTINGS)
+
+
+def test_weights_that_are_not_finite_and_runs_without_a_state_are_refused(trained, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(trained, copy)
+    state = copy / "state.safetensors"
+    tensors, meta = read_tensors(state, form=1, what="state")
+    name = next(name for name, tensor in tensors.items() if tensor.ndim == 2)
+    tensors[name][0, 0] = float("nan")
+    write_tensors(state, tensors, meta)
+    with pytest.raises(OutsideError, match=name):
+        export_run(copy, export_levers({}), SETTINGS, out=tmp_path / "a")
+    state.unlink()
+    with pytest.raises(UserError, match="kept no state"):
+        export_run(copy, export_levers({}), SETTINGS)
+
+
+def test_a_scan_says_what_each_tensor_costs(trained):
+    found = scan_run(
+        trained, export_levers({"export.matrix_format": "int2", "calibration.gptq": "false"}), SETTINGS, tokens=2048
+    )
+    losses = {each.name: each.loss for each in found}
+    assert "embedding" in losses
+    assert all(np.isfinite(each.loss) and each.bytes_saved > 0 for each in found)
+    assert max(losses.values()) > 0.0
+
+
+def test_evaluation_of_a_state_takes_the_levers(trained):
+    found = evaluate_place(trained, evaluate_levers({"EVAL_STRIDE": "16", "evaluate.mode": "sliding"}), SETTINGS)
+    assert found.responses["val_bpb"] == outcome_bpb(trained)
+    assert found.responses["sliding_bpb"] != found.responses["val_bpb"]
