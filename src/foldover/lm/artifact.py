@@ -20,7 +20,8 @@ from foldover.core import ArtifactError, LedgerError, Recipe, RunSpec, Values, b
 from foldover.data import PreparedData
 from foldover.export.calibration import collect
 from foldover.export.container import read_artifact
-from foldover.export.levers import CalibrationLevers, ExportConfig
+from foldover.export.levers import ExportConfig
+from foldover.export.levers_calibration import CalibrationLevers
 from foldover.export.restore import restore
 from foldover.export.sampling import first_tokens, write_text
 from foldover.export.tensors import Calibration, TensorInfo
