@@ -122,7 +122,7 @@ def test_the_validation_rows_are_the_known_ones(prepared: PreparedData, order: V
 
 
 def test_too_few_validation_tokens_are_refused_with_how_many_there_are(prepared: PreparedData) -> None:
-    with pytest.raises(DataError, match="at most 287744 tokens"):
+    with pytest.raises(DataError, match="`eval_tokens` to at most 287744"):
         validation_rows(prepared, context=CONTEXT, num_tokens=300_000)
 
 
