@@ -215,3 +215,10 @@ def test_the_standard_error_is_over_the_parts_of_the_text() -> None:
     assert found[0].standard_error == pytest.approx(np.std([1, 2, 6], ddof=1) / math.sqrt(3))
     assert (found[1].loss, found[1].standard_error) == (0.0, 0.0)
     assert scan(ready, lambda weights: np.array([1.0]), no_bytes)[0].standard_error is None
+
+
+def test_selective_pruning_and_a_cap_go_together() -> None:
+    ready = prepared(scheme="step", prune_to_bytes=5800)
+    found = fit_cap(ready, predicted_bytes, cap_bytes=6000)
+    assert found.packed.ones_zeroed > 0
+    assert found.num_bytes == predicted_bytes(found.packed.stored) <= 5800

@@ -50,10 +50,27 @@ def fit_cap(
     are multiples of sigma.
 
     sensitivities: measured losses of rounding each tensor alone by the declared schemes; without them losses are
-    predicted from output gradients where calibration has them, and else taken as relative output errors. Raises
-    BudgetError for a cap that no options reach.
+    predicted from output gradients where calibration has them, and else taken as relative output errors. Selective
+    pruning, where it is asked for, comes last. Raises BudgetError for a cap that no options reach.
     """
-    options, candidates = _options(prepared, bytes_of, {found.name: found.loss for found in sensitivities})
+    whole = replace(prepared.config.correction, prune_to_bytes=0)
+    fitted = _fitted(
+        replace(prepared, config=replace(prepared.config, correction=whole)),
+        bytes_of,
+        cap_bytes,
+        {found.name: found.loss for found in sensitivities},
+        tolerance,
+    )
+    if not prepared.config.correction.prune_to_bytes:
+        return fitted
+    packed = pack_prepared(prepared, fitted.schemes, bytes_of=bytes_of)
+    return replace(fitted, packed=packed, num_bytes=bytes_of(packed.stored))
+
+
+def _fitted(
+    prepared: Prepared, bytes_of: BytesOf, cap_bytes: int, measured: Mapping[str, float], tolerance: float
+) -> Fitted:
+    options, candidates = _options(prepared, bytes_of, measured)
     kept = [pack_one(prepared, name, scheme) for name, scheme in prepared.schemes.items() if scheme.is_float]
     fixed = float(bytes_of(kept))
     budget = float(cap_bytes)
