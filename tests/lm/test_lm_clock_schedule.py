@@ -43,6 +43,11 @@ def test_time_of_the_free_steps_does_not_count() -> None:
     assert clock.steps == 15
     assert clock.counted_seconds == pytest.approx(2.0)
     assert clock.total_seconds == pytest.approx(7.5)
+    assert clock.elapsed.last_step_seconds == 0.5
+
+
+def test_a_free_step_counts_nothing_as_the_last_one() -> None:
+    assert stepped("1 steps", 5.0, free_steps=11).elapsed.last_step_seconds == 0.0
 
 
 def test_upstream_runs_at_least_twelve_steps_however_slow_they_are() -> None:
@@ -246,12 +251,14 @@ def test_a_clock_that_is_put_back_goes_on_counting() -> None:
         tokens_per_step=100,
         flops_per_token=1,
         now=time,
-        elapsed=Elapsed(steps=5, tokens=450, counted_seconds=3.0, total_seconds=7.0),
+        elapsed=Elapsed(steps=5, tokens=450, counted_seconds=3.0, total_seconds=7.0, inherited_seconds=2.0),
     )
     clock.begin_step()
     time.now += 1.0
     clock.end_step()
-    assert clock.elapsed == Elapsed(steps=6, tokens=550, counted_seconds=4.0, total_seconds=8.0)
+    assert clock.elapsed == Elapsed(
+        steps=6, tokens=550, counted_seconds=4.0, total_seconds=8.0, last_step_seconds=1.0, inherited_seconds=2.0
+    )
     assert clock.remaining_steps == pytest.approx(6.0)
 
 
