@@ -23,8 +23,8 @@ WARM_UP_STEPS = 3
 STEPS = {"S": 24, "M": 12}
 MAX_FAULTS = 100
 MAX_MEMORY = 0.85
-QUALITY_STEPS = 120
-QUALITY_TAIL = 30
+# Steps of the runs whose final losses are compared, and how many of the last ones are averaged.
+QUALITY_STEPS = {"S": (120, 30), "M": (60, 15)}
 SEEDS = (1, 2, 3)
 OWN, OWN_FP32 = "foldover", "foldover fp32"
 PLAIN = ("plain bf16", "plain fp32")
@@ -122,13 +122,13 @@ def quality(shape: Shape) -> tuple[str, Check, dict[str, list[float]]]:
     Final: the mean of the last steps. Within noise: foldover's mean is not above that of the better plain side by more
     than two standard errors of the difference of two means over these seeds.
     """
-    steps = QUALITY_STEPS
+    steps, tail = QUALITY_STEPS[shape.name]
     final: dict[str, list[float]] = {arm: [] for arm in (OWN, *PLAIN)}
     start: dict[str, list[float]] = {arm: [] for arm in final}
     for seed in SEEDS:
         for arm in final:
             losses = run_arm(arm, shape, steps=steps, seed=seed, same_start=True).losses
-            final[arm].append(statistics.fmean(losses[-QUALITY_TAIL:]))
+            final[arm].append(statistics.fmean(losses[-tail:]))
             start[arm].append(losses[0])
     worst = max(abs(a - b) for arm in PLAIN for a, b in zip(start[OWN], start[arm], strict=True))
     own = final[OWN]
@@ -139,7 +139,7 @@ def quality(shape: Shape) -> tuple[str, Check, dict[str, list[float]]]:
         f"{arm} {statistics.fmean(found):.3f} ({', '.join(f'{x:.3f}' for x in found)})" for arm, found in final.items()
     )
     text = (
-        f"Mean loss of the last {QUALITY_TAIL} of {steps} steps at {shape.name}, same weights at the start, seeds "
+        f"Mean loss of the last {tail} of {steps} steps at {shape.name}, same weights at the start, seeds "
         f"{', '.join(map(str, SEEDS))}: {means}. First losses differ by at most {worst:.1e}. Seed noise (two standard "
         f"errors of the difference of two means): {noise:.3f}."
     )
