@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ import pytest
 if TYPE_CHECKING:
     from foldover.core import Study
     from foldover.data import PreparedData
+
+# Two workers with two threads each wait for each other on two cores; before numpy or torch is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ORACLES = ("pandas", "pydoe", "pyDOE", "statsmodels")
 
