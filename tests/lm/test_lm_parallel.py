@@ -96,7 +96,10 @@ def test_a_process_that_is_killed_ends_the_run_as_failed(tmp_path: Path, monkeyp
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
 def test_nothing_outlives_a_rank_0_that_is_killed(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, shared_runs.__file__, "die", str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, shared_runs.__file__, "die", str(tmp_path / "runs")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -109,6 +112,7 @@ def test_nothing_outlives_a_rank_0_that_is_killed(tmp_path: Path) -> None:
         os.close(handle)
     assert process.returncode == -signal.SIGKILL
     assert ended
+    assert list(tmp_path.glob("foldover-*")) == []
 
 
 @pytest.mark.usefixtures("prepared")

@@ -18,10 +18,14 @@ def main() -> None:
     """Do the task, then stay until rank 0 says that all is over, by ending the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 decides
     task = from_json(Task, sys.stdin.readline())
-    done = threading.Event()
-    watch = threading.Thread(target=_end_with_rank_0, args=(Path(task.store).parent, done), daemon=True)
+    meeting, done = Path(task.store).parent, threading.Event()
+    watch = threading.Thread(target=_end_with_rank_0, args=(meeting, done), daemon=True)
     watch.start()
-    follow(task)
+    try:
+        follow(task)
+    except BaseException:
+        shutil.rmtree(meeting, ignore_errors=True)  # rank 0 may be dead, and nobody else left to do it
+        raise
     done.set()
     watch.join()
 
