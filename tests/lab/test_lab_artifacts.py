@@ -11,7 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foldover.core import ArtifactError, Budget, BudgetError, Limit, OutsideError, Recipe, RunSpec, Settings, UserError
+from foldover.core import (
+    ArtifactError,
+    Budget,
+    BudgetError,
+    Limit,
+    OutsideError,
+    Recipe,
+    RecipeError,
+    RunSpec,
+    Settings,
+    UserError,
+)
 from foldover.export.container import read_artifact, write_artifact
 from foldover.lab.artifacts import evaluate_levers, evaluate_place, export_levers, export_run, scan_run
 from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS
@@ -60,6 +71,11 @@ def test_floats_come_back_exactly_and_the_state_scores_as_its_run_did(trained, t
     assert found.bytes == (tmp_path / "a").stat().st_size
 
 
+def test_an_unknown_preset_is_named():
+    with pytest.raises(RecipeError, match="`best` is not a preset of the export"):
+        export_levers({}, preset="best")
+
+
 @pytest.mark.parametrize("codec", ["zlib", "lzma", "ans", "auto"])
 def test_a_fresh_process_with_the_file_alone_scores_the_same_to_the_bit(trained, tmp_path, codec):
     path = tmp_path / "artifact"
@@ -78,14 +94,16 @@ def test_a_fresh_process_with_the_file_alone_scores_the_same_to_the_bit(trained,
 def test_a_cap_is_met_just_below_or_refused(trained, tmp_path):
     free = export_run(trained, export_levers({}), SETTINGS, out=tmp_path / "free")
     cap = int(free.bytes * 0.8)
-    found = export_run(
-        trained, export_levers({"export.codec": "ans", "export.scheme": "step"}), SETTINGS, out=tmp_path / "a", cap=cap
-    )
+    found = export_run(trained, export_levers({}), SETTINGS, out=tmp_path / "a", cap=cap)
     assert found.cap is not None
     assert found.cap.fits
     assert found.bytes > 0.97 * cap
     assert abs(found.predicted - found.bytes) < 0.01 * found.bytes
     assert found.frontier
+    by_lever = export_levers({"export.allocate_to_bytes": str(cap)})
+    again = export_run(trained, by_lever, SETTINGS, out=tmp_path / "c")
+    assert again.cap is not None
+    assert 0.97 * cap < again.bytes <= again.cap.cap == cap
     with pytest.raises(BudgetError):
         export_run(trained, export_levers({}), SETTINGS, out=tmp_path / "b", cap=1000)
     assert not (tmp_path / "b").exists()
@@ -126,9 +144,8 @@ def test_weights_that_are_not_finite_and_runs_without_a_state_are_refused(traine
 
 
 def test_a_scan_says_what_each_tensor_costs(trained):
-    found = scan_run(
-        trained, export_levers({"export.matrix_format": "int2", "calibration.gptq": "false"}), SETTINGS, tokens=2048
-    )
+    coarse = {"grid.matrix_step": "2.0", "calibration.gptq": "false", "grid.column_steps": "none"}
+    found = scan_run(trained, export_levers(coarse), SETTINGS, tokens=2048)
     losses = {each.name: each.loss for each in found}
     assert "embedding" in losses
     assert all(np.isfinite(each.loss) and each.bytes_saved > 0 for each in found)

@@ -18,12 +18,19 @@ if TYPE_CHECKING:
 
 _run = click.argument("place", metavar="RUN", type=click.Path(path_type=Path, exists=True))
 _set = click.option("--set", "changes", multiple=True, metavar="LEVER=VALUE", help="Change a lever; may be repeated.")
+_preset = click.option(
+    "--preset",
+    default="uniform",
+    show_default=True,
+    help="Levers to start from: none, baseline (int8 and zlib), public (SDClip, GPTQ, brotli), uniform.",
+)
 _threads = click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the process.")
 _device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 
 
 @click.command()
 @_run
+@_preset
 @_set
 @click.option("--cap", type=click.IntRange(min=1), default=None, help="Bytes that artifact and counted code may have.")
 @click.option(
@@ -51,6 +58,7 @@ _device = click.option("--device", default="auto", show_default=True, help="auto
 @json_option
 def export(
     place: Path,
+    preset: str,
     changes: tuple[str, ...],
     cap: int | None,
     out: Path | None,
@@ -69,7 +77,7 @@ def export(
 
     exported = export_run(
         place,
-        export_levers(pairs(changes)),
+        export_levers(pairs(changes), preset=preset),
         Settings(threads=threads, device=device),
         out=out,
         cap=cap,
@@ -124,6 +132,7 @@ def evaluate(
 
 @click.command()
 @_run
+@_preset
 @_set
 @click.option(
     "--tokens", type=click.IntRange(min=1), default=16384, show_default=True, help="Validation targets to look at."
@@ -131,11 +140,14 @@ def evaluate(
 @_threads
 @_device
 @json_option
-def sensitivity(place: Path, changes: tuple[str, ...], tokens: int, threads: int, device: str, as_json: bool) -> None:
+def sensitivity(
+    place: Path, preset: str, changes: tuple[str, ...], tokens: int, threads: int, device: str, as_json: bool
+) -> None:
     """Which tensor of RUN's kept state costs how much round-trip loss: each one rounded alone, the others exact."""
     from foldover.lab.artifacts import export_levers, scan_run
 
-    found = scan_run(place, export_levers(pairs(changes)), Settings(threads=threads, device=device), tokens=tokens)
+    config = export_levers(pairs(changes), preset=preset)
+    found = scan_run(place, config, Settings(threads=threads, device=device), tokens=tokens)
     if as_json:
         print_json({"sensitivities": [to_plain(each) for each in found]})
         return

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foldover.core import Budget, Limit, Recipe, RunSpec, Settings, Values, bind
+from foldover.core import Budget, Limit, Recipe, RecipeError, RunSpec, Settings, Values, bind
 from foldover.evaluation.levers import EVALUATE_LEVERS, EvaluateConfig
 from foldover.export.code_bytes import Packing, count_code
-from foldover.export.levers import EXPORT_LEVERS, ExportConfig
+from foldover.export.levers import EXPORT_LEVERS, EXPORT_PRESETS, ExportConfig
 
 if TYPE_CHECKING:
     from foldover.evaluation.score import Evaluation
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 ARTIFACT = "artifact.fold"
 
 
-def export_levers(settings: Mapping[str, str]) -> ExportConfig:
-    """The levers of the export with these changes, by name or alias. Raises RecipeError as study files do."""
+def export_levers(settings: Mapping[str, str], *, preset: str = "uniform") -> ExportConfig:
+    """The levers of a preset with these changes, by name or alias. Raises RecipeError as study files do."""
+    if preset not in EXPORT_PRESETS:
+        raise RecipeError(f"`{preset}` is not a preset of the export", fix=f"Known: {', '.join(EXPORT_PRESETS)}.")
     values = {EXPORT_LEVERS.find(name).name: EXPORT_LEVERS.find(name).parse(text) for name, text in settings.items()}
-    return bind(ExportConfig, EXPORT_LEVERS.complete(values))
+    return bind(ExportConfig, EXPORT_LEVERS.complete(values, EXPORT_PRESETS[preset]))
 
 
 def evaluate_levers(settings: Mapping[str, str]) -> EvaluateConfig:
@@ -42,7 +44,11 @@ def export_run(
     code: Sequence[Path] = (),
     packing: Packing = "none",
 ) -> Exported:
-    """Export the state that was kept at a place. out: the file, beside the state if None; code: counts with it."""
+    """Export the state that was kept at a place. out: the file, beside the state if None; code: counts with it.
+
+    cap: that of the lever `export.allocate_to_bytes` if None.
+    """
+    cap = cap or config.export.allocate_to_bytes or None
     code_bytes = count_code(code, packing) if code else 0
     from foldover.lm.diagnostics.examine import find_state  # torch only from here on
     from foldover.lm.exporting import export_state

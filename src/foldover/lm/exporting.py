@@ -97,7 +97,7 @@ def export_state(
     before = measure(bench.model, bench.rows, bench.device).bits_per_byte
     identity = _identity(kept, bench, before)
     header = header_of(identity, config)
-    prepared = _prepared(bench, config, has_gradients=cap is not None)
+    prepared = _prepared(bench, config, has_gradients=cap is not None or config.grid.row_steps == "gradient")
     calibrated_at = time.perf_counter()
 
     def bytes_of(stored: Sequence[object]) -> int:
