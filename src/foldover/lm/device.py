@@ -20,10 +20,6 @@ from foldover.lm.ops.build import native_primitives
 from foldover.lm.processor import processor
 
 GEMM_REPEATS = 4
-# A format is taken only if it gains this much: far from 1 and from what it gains where it does, so that noise of
-# the probe does not decide (measured: bf16 1.9 times oneDNN's fp32, oneDNN's fp32 2.2 times the default).
-BF16_GAIN = 1.25
-FLOAT32_GAIN = 1.3
 FLOAT32_ERROR = 1e-5
 
 Precision = Literal["highest", "medium"]
@@ -164,40 +160,26 @@ def probe_cpu() -> None:
 
 @cache
 def is_bf16_native() -> bool:
-    """Whether this CPU multiplies bf16 by itself, and faster than fp32: the processor says it, a probe confirms it."""
-    if not processor().has_bf16:
-        return False
-    return _seconds(torch.bfloat16, "highest") * BF16_GAIN < _seconds(torch.float32, float32_precision())
+    """Whether this CPU multiplies bf16 by itself, as the processor says.
+
+    Not measured: where two workers of one study measured differently, under load, their runs would not compare.
+    """
+    return processor().has_bf16
 
 
 @cache
 def float32_precision() -> Precision:
-    """`medium` where that is faster on this CPU and as accurate as fp32, else `highest`.
+    """`medium` where that is as accurate as fp32 on this CPU, else `highest`. Not measured by a clock either.
 
-    torch sends `medium` to oneDNN, which on AMD is twice as fast as what it calls otherwise. Where a CPU has matrix
-    tiles the same word means bf16 inside: that is seen by its error, and refused.
+    torch sends `medium` to oneDNN, which on AMD is twice as fast as what it calls otherwise (with AVX-512; elsewhere
+    nothing is lost). Where a CPU has matrix tiles the same word means bf16 inside: that is seen by its error, and
+    refused.
     """
     x = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
     exact = x.double() @ x.double()
     with _precision("medium"):
         error = float(((x @ x).double() - exact).norm() / exact.norm())
-    if error > FLOAT32_ERROR:
-        return "highest"
-    is_faster = _seconds(torch.float32, "medium") * FLOAT32_GAIN < _seconds(torch.float32, "highest")
-    return "medium" if is_faster else "highest"
-
-
-@cache
-def _seconds(dtype: torch.dtype, precision: Precision) -> float:
-    """Processor time of a product of a size that training has: the best of a few, which neighbours hardly disturb."""
-    a, b = torch.ones(2048, 256, dtype=dtype), torch.ones(256, 1024, dtype=dtype)
-    best = math.inf
-    with _precision(precision):
-        for _ in range(GEMM_REPEATS):
-            began = time.process_time()
-            torch.mm(a, b)
-            best = min(best, time.process_time() - began)
-    return best
+    return "highest" if error > FLOAT32_ERROR else "medium"
 
 
 @contextmanager
