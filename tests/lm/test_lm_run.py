@@ -9,11 +9,11 @@ import torch
 
 from foldover.core import Budget, Limit, Outcome, Recipe, RunSpec, Settings, bind
 from foldover.data import PreparedData, scored_rows
+from foldover.lm.after_training import evaluate
 from foldover.lm.device import open_device
 from foldover.lm.feed import Feed, micro_batches
 from foldover.lm.levers import CONSTANTS, LEVERS, MICRO, TrainConfig
 from foldover.lm.model import build_model
-from foldover.lm.after_training import evaluate
 from foldover.lm.trainer import LMTrainer
 from foldover.rundir import EndedRun, RunRoot, read_ended
 
