@@ -51,7 +51,7 @@ def main() -> None:
         "depth": "2,3",
         "aspect": "16,32",
         "matrix-lr": "0.03,0.05",
-        "batch": "2048,8192",
+        "batch": "2048,16384",
         "warmdown": "0.25,0.5",
     }
     for name, levels in defaults.items():

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from foldover.cli.options import json_option, print_json
-from foldover.core import Settings, UserError, to_plain
+from foldover.cli.options import json_option, pairs, print_json
+from foldover.core import Settings, to_plain
 
 if TYPE_CHECKING:
     from foldover.evaluation.score import Evaluation
@@ -170,17 +170,6 @@ def inspect(artifact: Path, as_json: bool) -> None:
         print_json(found)
     else:
         click.echo("\n".join(_inspection_lines(found)))
-
-
-def pairs(changes: tuple[str, ...]) -> dict[str, str]:
-    """`NAME=VALUE` texts as a mapping."""
-    found = {}
-    for change in changes:
-        name, sign, text = change.partition("=")
-        if not sign:
-            raise UserError("a setting has no `=`", value=change, fix="Write LEVER=VALUE.")
-        found[name.strip()] = text
-    return found
 
 
 def _plain(content: object) -> dict[str, object]:

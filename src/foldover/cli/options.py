@@ -6,14 +6,14 @@ import functools
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 
-from foldover.core import Settings, to_plain
+from foldover.core import Settings, UserError, to_plain
 from foldover.core.settings import COMPUTE, KERNELS, WORKERS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -93,6 +93,17 @@ def with_jobs(machine: Settings, jobs: int | None) -> Settings:
         if gpus or machine.device.startswith("cuda"):
             jobs = gpus // machine.processes if machine.device in ("auto", "cuda") else 1
     return replace(machine, jobs=max(1, jobs))
+
+
+def pairs(settings: Iterable[str]) -> dict[str, str]:
+    """`NAME=VALUE` texts as a mapping. Raises UserError for one without a sign."""
+    found = {}
+    for setting in settings:
+        name, sign, text = setting.partition("=")
+        if not sign:
+            raise UserError("a setting has no `=`", value=setting, fix="Write LEVER=VALUE.")
+        found[name.strip()] = text
+    return found
 
 
 def print_json(content: object) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from foldover.cli.options import json_option, machine_options, print_json
+from foldover.cli.options import json_option, machine_options, pairs, print_json
 from foldover.core import Budget, Limit, RecipeError, Settings, UserError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def train(
     from foldover.cli.watch import ProgressView
     from foldover.lab import train_once
 
-    spec = _spec(preset, _pairs(settings), _pairs(constants), seed, _limit(seconds, steps))
+    spec = _spec(preset, pairs(settings), pairs(constants), seed, _limit(seconds, steps))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
     root = folder / f"{stamp}-{spec.run_id}"
     with ProgressView(quiet=quiet) as view:
@@ -127,13 +127,3 @@ def _limit(seconds: float | None, steps: int | None) -> Limit:
     if steps is not None:
         return Limit(kind="steps", amount=float(steps))
     return Limit(kind="seconds", amount=10.0 if seconds is None else seconds)
-
-
-def _pairs(settings: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for setting in settings:
-        name, sign, text = setting.partition("=")
-        if not sign:
-            raise UserError("a setting has no `=`", value=setting, fix="Write LEVER=VALUE.")
-        pairs[name.strip()] = text
-    return pairs
