@@ -91,6 +91,28 @@ def test_a_fresh_process_with_the_file_alone_scores_the_same_to_the_bit(trained,
     assert json.loads(out)["responses"]["val_bpb"] == found.roundtrip_bpb
 
 
+def test_the_commands_say_what_was_written(trained, tmp_path):
+    path = tmp_path / "artifact"
+
+    def call(*arguments: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "foldover", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        return done.returncode, done.stdout
+
+    code, out = call("export", str(trained), "--out", str(path), "--device", "cpu", "--cap", "90000", "--json")
+    found = json.loads(out)
+    assert (code, found["bytes"]) == (0, path.stat().st_size)
+    assert found["penalty_bpb"] == found["roundtrip_bpb"] - found["val_bpb"]
+    assert found["cap"]["total"] <= 90000
+    code, out = call("inspect", str(path), "--json")
+    sizes = json.loads(out)
+    assert (code, sizes["bytes"]) == (0, path.stat().st_size)
+    assert {part["tensor"] for part in sizes["parts"]} == {each["name"] for each in found["tensors"]}
+    assert call("export", str(trained), "--device", "cpu", "--cap", "100")[0] == 2
+    path.write_bytes(path.read_bytes()[:-7])
+    assert call("evaluate", str(path))[0] == 2
+
+
 def test_a_cap_is_met_just_below_or_refused(trained, tmp_path):
     free = export_run(trained, export_levers({}), SETTINGS, out=tmp_path / "free")
     cap = int(free.bytes * 0.8)

@@ -59,7 +59,7 @@ SCAN_PARTS = 8  # parts of the text over which the standard error of a scan is t
 class Exported:
     """An artifact that was written and measured. predicted: bytes before it was written; cap: None if there is none."""
 
-    path: Path
+    path: str
     bytes: int
     predicted: int
     sha256: str
@@ -120,7 +120,7 @@ def export_state(
     written_at = time.perf_counter()
     after = _roundtrip(out, bench)
     return Exported(
-        path=out,
+        path=str(out),
         bytes=written.bytes,
         predicted=bytes_of(packed.stored),
         sha256=written.sha256,
