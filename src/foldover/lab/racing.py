@@ -89,7 +89,7 @@ class RaceRequest:
 class Attribution:
     """What a strategy can say about factors.
 
-    correct: share of repetitions in which it names exactly the true set; how: the rule; largest: factor to how often
+    correct: share of repetitions in which it names exactly the true set; how: the rule; named: factor to how often
     it was named.
     """
 
