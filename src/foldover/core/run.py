@@ -15,7 +15,7 @@ MeasuredBy = Literal["harness", "self_reported"]
 
 RUN_ID_LENGTH = 16
 # Fields that came after run folders had been named: they are part of the id only where they say something.
-_LATER_FIELDS = ("branch_points", "keeps_state")
+_LATER_FIELDS = ("branch_points", "keeps_state", "host", "rerun")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,9 @@ class RunSpec:
     condition: the label of the row; levels: its coded levels, one a factor (empty outside a design);
     constants: what defines the question (corpus, evaluation tokens); starts_from: the run whose trained
     state it begins with, if any. branch_points: what has been trained each time that it saves a checkpoint for others
-    to go on from; keeps_state: whether it keeps the state that it ends with, for others to begin with.
+    to go on from; keeps_state: whether it keeps the state that it ends with, for others to begin with. host: the label
+    of the kind of machine that it is planned for ("" where the study names none); rerun: 0, or the number of the
+    repetition under the same seed.
     """
 
     study: str
@@ -40,6 +42,8 @@ class RunSpec:
     starts_from: str | None = None
     branch_points: tuple[Limit, ...] = ()
     keeps_state: bool = False
+    host: str = ""
+    rerun: int = 0
 
     def __post_init__(self) -> None:
         # Read back from JSON a level is a float: an int here would give the run another id there; so would -0.0.

@@ -14,6 +14,7 @@ StageKind = Literal["screen", "confirm", "refine"]
 Direction = Literal["minimize", "maximize"]
 Correction = Literal["bh", "by", "holm", "bonferroni"]
 PackageRole = Literal["compared", "trunk"]
+Regime = Literal["explicit", "fixed"]
 Branch = Literal["warmdown"]
 EffectMethod = Literal["auto", "paper", "ols+2fi", "hc3", "hc3+2fi", "per_seed", "satterthwaite", "mixed"]
 
@@ -68,9 +69,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """Rows that may be compared with each other: one stage at one budget. seeds: how they were given.
+    """Rows that may be compared with each other: one stage at one budget on one host. seeds: how they were given.
 
-    role: `trunk` for runs that are there for others to begin with, and are compared with nothing.
+    role: `trunk` for runs that are there for others to begin with, and are compared with nothing. host: the label of
+    the kind of machine. regime: `explicit` seeds are a sample; reruns of one `fixed` seed show only what the machine does.
     """
 
     name: str
@@ -79,6 +81,8 @@ class Package:
     seeds: tuple[int, ...]
     runs: tuple[str, ...]
     role: PackageRole = "compared"
+    host: str = ""
+    regime: Regime = "explicit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
