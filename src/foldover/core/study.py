@@ -72,7 +72,7 @@ class Package:
     """Rows that may be compared with each other: one stage at one budget on one host. seeds: how they were given.
 
     role: `trunk` for runs that are there for others to begin with, and are compared with nothing. host: the label of
-    the kind of machine. regime: `explicit` seeds are a sample; reruns of one `fixed` seed show only what the machine does.
+    the kind of machine. regime: `explicit` seeds are a sample; reruns of one `fixed` seed show what the machine does.
     """
 
     name: str
