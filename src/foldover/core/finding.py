@@ -8,7 +8,10 @@ from typing import Literal
 from foldover.core.recipe import Recipe
 from foldover.core.values import Scalar
 
-Decision = Literal["fix_low", "fix_high", "keep_open", "drop", "confirm", "undecided"]
+# The last three: a factor needs more seeds, or the folded design; a condition is carried on to later stages.
+Decision = Literal[
+    "fix_low", "fix_high", "keep_open", "drop", "confirm", "undecided", "more_seeds", "fold_over", "carry"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

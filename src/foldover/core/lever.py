@@ -144,10 +144,15 @@ class Lever:
 
 
 class LeverSet(Mapping[str, Lever]):
-    """The levers of one trainer, in order of declaration."""
+    """The levers of one trainer, in order of declaration.
 
-    def __init__(self, levers: tuple[Lever, ...]) -> None:
+    is_sparse: whether complete values leave out levers of the phases after training that nobody set: they are then at
+    their defaults. A recipe so keeps its digest where such a lever is added.
+    """
+
+    def __init__(self, levers: tuple[Lever, ...], *, is_sparse: bool = False) -> None:
         self._levers = {lever.name: lever for lever in levers}
+        self._is_sparse = is_sparse
         if len(self._levers) != len(levers):
             raise ValueError("two levers have one name")
         self._aliases = {alias: lever for lever in levers for alias in lever.aliases}
@@ -188,16 +193,25 @@ class LeverSet(Mapping[str, Lever]):
         owner, _, wanted = self._levers[name].needs.partition("=")
         if not owner:
             return True
-        value = values[owner]
+        value = self.value(owner, values)
         is_on = str(value) in wanted.split("|") if wanted else value != self._levers[owner].neutral
         return is_on and self.acts(owner, values)
+
+    def value(self, name: str, values: Mapping[str, Scalar]) -> Scalar:
+        """A lever's value among the values of a recipe, its default where these leave it out."""
+        return values.get(name, self._levers[name].default)
 
     def training_part(self, values: Mapping[str, Scalar]) -> Values:
         """The values of the levers of the phase `train` alone."""
         return Values({name: value for name, value in values.items() if self._levers[name].phase == "train"})
 
     def at_rest_after_training(self, values: Mapping[str, Scalar]) -> Values:
-        """The values, with each lever of a later phase at its neutral, or its default where it has none."""
+        """The values, with each lever of a later phase at its neutral, or its default where it has none.
+
+        Sparse levers are left out instead: what switches a later phase on is neutral by default.
+        """
+        if self._is_sparse:
+            return self.training_part(values)
         rest = {
             lever.name: lever.default if lever.neutral is None else lever.neutral
             for lever in self._levers.values()
@@ -206,8 +220,9 @@ class LeverSet(Mapping[str, Lever]):
         return Values({**values, **rest})
 
     def defaults(self) -> Values:
-        """Every lever at its default."""
-        return Values({lever.name: lever.default for lever in self._levers.values()})
+        """Every lever at its default, those of later phases left out of sparse values."""
+        kept = (lever for lever in self._levers.values() if lever.phase == "train" or not self._is_sparse)
+        return Values({lever.name: lever.default for lever in kept})
 
     def complete(self, values: Mapping[str, object], base: Values | None = None) -> Values:
         """Every lever has a value: the given ones checked, the rest from `base` or the defaults.
@@ -260,9 +275,9 @@ def lever(
     return field(default=default, metadata={_METADATA_KEY: metadata})
 
 
-def levers_of(config: type) -> LeverSet:
-    """The levers of a config dataclass and of the dataclasses nested in it, named by path."""
-    return LeverSet(tuple(_walk(config, prefix="")))
+def levers_of(config: type, *, is_sparse: bool = False) -> LeverSet:
+    """The levers of a config dataclass and of the dataclasses nested in it, named by path; `is_sparse` as there."""
+    return LeverSet(tuple(_walk(config, prefix="")), is_sparse=is_sparse)
 
 
 def bind(config: type[_ConfigT], values: Mapping[str, Scalar]) -> _ConfigT:
@@ -291,7 +306,7 @@ def _bind(config: type, values: Mapping[str, Scalar], *, prefix: str) -> object:
         name, hint = prefix + item.name, hints[item.name]
         if dataclasses.is_dataclass(hint):
             arguments[item.name] = _bind(cast(type, hint), values, prefix=name + ".")
-        else:
+        elif name in values or item.metadata[_METADATA_KEY]["phase"] == "train":
             arguments[item.name] = values[name]
     return config(**arguments)
 

@@ -11,7 +11,7 @@ from foldover.core.wire import digest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Every lever of the trainer has a value (`LeverSet.complete` makes sure)."""
+    """Every lever of the trainer has a value (`LeverSet.complete` makes sure); those left out are at their defaults."""
 
     trainer: str
     values: Values
@@ -40,10 +40,12 @@ class Resolved:
     """What a recipe becomes, known without a GPU and without training it.
 
     derived: numbers that follow from the recipe (width, num_params, flops_per_token, tokens_per_step,
-    artifact_bytes_upper, ...), printed and never set.
+    artifact_bytes, ...), printed and never set.
     effective: what the run really depends on; two recipes whose `effective` agree are the same run.
+    responses: of the trainer's responses those that a run of the recipe gives; all of them where none is named.
     """
 
     recipe: Recipe
     derived: Values
     effective: Values
+    responses: tuple[str, ...] = ()

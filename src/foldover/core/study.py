@@ -8,9 +8,10 @@ from typing import Literal
 from foldover.core.budget import Budget
 from foldover.core.factor import Factor
 from foldover.core.recipe import Recipe
-from foldover.core.values import Values
+from foldover.core.values import EMPTY, Values
 
-StageKind = Literal["screen", "confirm", "refine"]
+StageKind = Literal["screen", "confirm", "refine", "replicate", "search", "bridge", "anchors"]
+Strategy = Literal["greedy", "random", "tpe"]
 Direction = Literal["minimize", "maximize"]
 Correction = Literal["bh", "by", "holm", "bonferroni"]
 PackageRole = Literal["compared", "trunk"]
@@ -33,6 +34,8 @@ class Gate:
     smallest_effect: float = 0.0
     level: float = 0.95
     method: EffectMethod = "paper"
+    more_seeds: int = 0
+    fold_over: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +47,55 @@ class DesignRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """One step of a study: a set of conditions run at given budgets under given seeds.
+class Pick:
+    """Conditions of an earlier stage that a stage runs under a role (`control`, `bridge`, ...).
 
-    screen: the rows of `design`. confirm: the `best` best and `worst` worst conditions of the stage
-    `after`, under seeds not used there. refine: bridges, in the space that the verdicts of `after` leave:
-    each factor of `centers` (empty: every retained one) moved to its centre while the others hold their
-    better level, and all of them at once.
+    stage: where they come from; condition: one by its label, or else the `best` best and the `worst` worst at `budget`
+    (label of a budget of that stage; "": its longest), of those that had the role `among` there ("": of all). changes:
+    levers set on top, such as the centred width of a bridge; label: what the condition is called then.
+    """
+
+    role: str
+    stage: str
+    condition: str = ""
+    best: int = 0
+    worst: int = 0
+    budget: str = ""
+    among: str = ""
+    changes: Values = EMPTY
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """A strategy that asks for runs one batch after the other, until it has had `runs`.
+
+    levels: coded levels of a factor, one tuple a letter of `letters` (the others have low and high). start: the
+    condition to begin with, coded, one level a factor (empty: drawn).
+    """
+
+    strategy: Strategy
+    runs: int
+    batch: int = 1
+    letters: tuple[str, ...] = ()
+    levels: tuple[tuple[float, ...], ...] = ()
+    start: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One step of a study: conditions x budgets x seeds x reruns on a host.
+
+    screen: the rows of `design`, with the factors of `fix` held (letter to `low`, `high` or `better`: as the verdicts
+    of `after` have it). confirm: the `best` best and `worst` worst conditions of the stage `after`, or what it picks,
+    under seeds not used there. refine: bridges, in the space that the verdicts of `after` leave: each factor of
+    `centers` (empty: every retained one) moved to its centre while the others hold their better level, and all of them
+    at once. replicate, bridge, anchors: the conditions that `picks` name, run again, changed, or carried to other
+    budgets and hosts. search: what a strategy asks for.
     branch: `warmdown` trains what is at constant rates once, for all budgets, and branches the warm-downs from it
-    (None: each run trains from its first step).
+    (None: each run trains from its first step). host: the label of the kind of machine ("": the study's). regime:
+    `explicit` seeds, or one `fixed` seed of which `reruns` show what the machine does. package: the row of the run
+    accounting that it belongs to ("": its own name). matched_to: the stage whose cost a search has to have.
     """
 
     name: str
@@ -65,6 +108,37 @@ class Stage:
     worst: int = 1
     centers: tuple[str, ...] = ()
     branch: Branch | None = None
+    fix: Values = EMPTY
+    picks: tuple[Pick, ...] = ()
+    search: Search | None = None
+    host: str = ""
+    regime: Regime = "explicit"
+    reruns: int = 1
+    package: str = ""
+    matched_to: str | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The stages whose results it needs."""
+        return tuple(dict.fromkeys([*([self.after] if self.after else []), *(pick.stage for pick in self.picks)]))
+
+    @property
+    def accounted_as(self) -> str:
+        """The row of the run accounting that its runs belong to."""
+        return self.package or self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A kind of machine that runs are planned for. here: whether this machine is one.
+
+    title: as tables call it ("": its label); settings: of the machine, as far as given (`threads`, ...).
+    """
+
+    label: str
+    title: str = ""
+    here: bool = False
+    settings: Values = EMPTY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +164,7 @@ class Study:
     """A question, a baseline recipe, factors and stages, declared before anything runs.
 
     constants: what defines the question and is locked for the whole study. source: the text of the file.
-    seed: of the run order.
+    seed: of the run order. host: the label of the machines that stages run on where they name none.
     """
 
     name: str
@@ -104,6 +178,8 @@ class Study:
     constants: Values
     seed: int = 0
     source: str = ""
+    host: str = ""
+    hosts: tuple[Host, ...] = ()
 
     def stage(self, name: str) -> Stage:
         """The stage of that name. KeyError if there is none."""
@@ -111,3 +187,11 @@ class Study:
             if stage.name == name:
                 return stage
         raise KeyError(name)
+
+    def host_of(self, stage: Stage) -> str:
+        """The label of the machines that a stage runs on."""
+        return stage.host or self.host
+
+    def title_of(self, host: str) -> str:
+        """What tables call the host of a label."""
+        return next((each.title for each in self.hosts if each.label == host and each.title), host)

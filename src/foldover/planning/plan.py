@@ -9,13 +9,17 @@ from foldover.core import Design, Package, Recipe, RunSpec, Values
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """A row to be run. role: `screen`, `best`, `worst`, `corner` or `bridge`; derived: what it resolves to."""
+    """A row to be run. derived: what it resolves to; origin: the stage that it was picked from ("": none).
+
+    role: `screen`, `search`, `best`, `worst`, `corner`, `bridge`, or what the study calls what it picks.
+    """
 
     label: str
     role: str
     levels: tuple[float, ...]
     recipe: Recipe
     derived: Values
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
