@@ -8,6 +8,7 @@ import pytest
 
 from foldover.core import DesignError
 from foldover.lab import RaceRequest, create, open_session, race, run_study
+from foldover.lab.naming import RANDOM
 from foldover.lab.racing import half_fraction, problem_of
 from foldover.simulator.surface import get_surface
 
@@ -18,7 +19,8 @@ def test_a_race_is_the_same_on_one_process_and_on_two():
     assert one == two
     assert [each.name for each in one.standings] == ["staged", "greedy"]
     assert all(each.repetitions == 6 and each.bands[-1].cost == 200.0 for each in one.standings)
-    assert [point.runs for point in one.curve][:3] == [16, 32, 48]
+    assert [(curve.way, curve.budget) for curve in one.curves][::3] == [("screen", 10.0), (RANDOM, 10.0)]
+    assert [point.runs for point in one.curves[0].points][:3] == [32, 48, 64]
 
 
 def test_the_truth_of_the_simulated_problem_is_the_surface():
@@ -66,7 +68,7 @@ def test_a_finished_study_answers_with_what_it_recorded(small_study, settings, t
         names=("greedy", "random"),
     )
     found = race(request)
-    assert found.curve == ()
+    assert found.curves == ()
     with open_session(root).ledger(read_only=True) as ledger:
         records = [r for r in ledger.records() if r.spec.budget.label() == "5 min"]
     values = {}

@@ -98,3 +98,12 @@ def test_prediction_interval_is_wider_than_the_mean_by_sqrt_n_plus_1() -> None:
 def test_level_outside_the_unit_interval_is_refused() -> None:
     with pytest.raises(AnalysisError, match="strictly between 0 and 1"):
         student_interval(1.0, 1.0, 3, level=95)
+
+
+def test_reruns_of_one_seed_are_told_apart_by_their_number() -> None:
+    found = summarize_conditions(
+        ["c1"] * 3, [7, 7, 7], [1.0, 2.0, 3.0], package="p", budget="2 min", reruns=["0", "1", "2"]
+    )[0]
+    assert (found.n, found.seeds, found.mean, found.sd) == (3, (7,), 2.0, 1.0)
+    with pytest.raises(AnalysisError, match="more than once"):
+        summarize_conditions(["c1"] * 2, [7, 7], [1.0, 2.0], package="p", budget="2 min", reruns=["1", "1"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from foldover.core import AnalysisError, Budget, Limit, Outcome, Recipe, RunRecord, RunSpec, Values
@@ -188,3 +190,11 @@ def test_rows_identical_in_every_column_are_pointed_out() -> None:
 def test_rows_that_differ_in_another_column_are_replicates() -> None:
     columns = {"A": ["-1", "1", "1"], "y": ["1", "2", "2"], "day": ["mon", "mon", "tue"]}
     assert table_from_columns(columns, response="y", factors=["A"]).notes == ()
+
+
+def test_planned_hosts_and_reruns_are_columns() -> None:
+    runs = [replace(record(), spec=replace(record().spec, host="linux", rerun=i)) for i in (0, 1)]
+    found = tabulate(runs, response="val_bpb", letters="AB")
+    assert found.hosts == ("linux", "linux")
+    assert found.column("rerun") == ("0", "1")
+    assert "rerun" not in table().others

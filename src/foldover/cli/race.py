@@ -13,7 +13,10 @@ from foldover.cli.options import json_option, print_json
 from foldover.core import Limit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from foldover.lab import RaceReport
+    from foldover.lab.naming import NamingCurve, NamingPoint
 
 _MINUTE = 60.0
 
@@ -119,18 +122,58 @@ def lines_of(report: RaceReport) -> list[str]:
             f"| {each.name} | {each.reached:.0%} | {_number(each.runs_to_region, 1)} | "
             f"{_number(each.cost_to_region, 0)} | {says.correct:.1%} | {says.how} |"
         )
-    if report.curve:
-        lines += [
-            "",
-            f"| runs of {request.target:g} min | a screen names the set | random runs and fANOVA name it |",
-            "|---|---|---|",
-            *(f"| {point.runs} | {point.screen:.1%} | {point.importance:.1%} |" for point in report.curve),
-            "",
-            "runs until the set is named in 95% of repetitions: "
-            f"screen {_number(report.needed[0], 0)}, random and fANOVA {_number(report.needed[1], 0)}"
-            f" (none: not within {report.curve[-1].runs})",
-        ]
+    if report.curves:
+        lines += ["", *_naming_lines(report.curves)]
     return lines
+
+
+def _naming_lines(curves: Sequence[NamingCurve]) -> list[str]:
+    """How often each way names the set, and how many runs it needs; the first screen is at the target."""
+    from foldover.lab.naming import ENOUGH  # late: --help needs no numpy
+
+    heads = [f"{curve.way} at {curve.budget:g} min" for curve in curves]
+    lines = [
+        "Named exactly the set; a screen by its rule (in brackets, and random search always: by the one threshold "
+        "that is best in hindsight)",
+        "",
+        "| runs | " + " | ".join(heads) + " |",
+        "|---|" + "---|" * len(curves),
+    ]
+    for row in zip(*(curve.points for curve in curves), strict=True):
+        lines.append(f"| {row[0].runs} | " + " | ".join(_shares(point) for point in row) + " |")
+    lines += [
+        "",
+        f"| named in {ENOUGH:.0%} of repetitions after | runs | minutes | runs, threshold in hindsight | minutes |",
+        "|---|---|---|---|---|",
+    ]
+    for curve, head in zip(curves, heads, strict=True):
+        both = (curve.needed, curve.needed_in_hindsight)
+        cells = [_number(runs * scale, 0) for runs in both for scale in (1.0, curve.budget)]
+        lines.append(f"| {head} | " + " | ".join(cells) + " |")
+    screen, search = curves[0], curves[-1]
+    return [
+        *lines,
+        "",
+        f"runs of the screen over those of random search: {_compared(screen.needed, search)}; "
+        f"both with a threshold in hindsight: {_compared(screen.needed_in_hindsight, search)}",
+    ]
+
+
+def _compared(runs: float, search: NamingCurve) -> str:
+    """The quotient, and whether it is at most a half."""
+    most = search.points[-1].runs
+    if math.isinf(runs):
+        return f"the screen is not there within {most} runs"
+    if math.isinf(search.needed):
+        return f"below {runs / most:.2f} (random search is not there within {most} runs)"
+    ratio = runs / search.needed
+    return f"{ratio:.2f}, {'at most half' if ratio <= 0.5 else 'more than half'}"
+
+
+def _shares(point: NamingPoint) -> str:
+    if point.declared is None:
+        return f"{point.hindsight:.1%}"
+    return f"{point.declared:.1%} ({point.hindsight:.1%})"
 
 
 def _point(levels: tuple[float, ...]) -> str:

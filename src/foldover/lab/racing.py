@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from foldover.core import DesignError, Limit
+from foldover.lab.naming import Array, Named, NamingCurve, NamingProblem, names_of, naming_curves
 from foldover.planning import strategies
 from foldover.planning.race import (
     Course,
@@ -34,8 +35,6 @@ STRATEGIES = ("staged", "greedy", "random", "hyperband", "asha", "tpe", "bohb", 
 ADAPTIVE = frozenset(STRATEGIES) - {"staged", "random"}
 LETTERS = "ABCDE"
 SMALLEST_EFFECT = 0.003
-SEEDS_OF_CURVE = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24)
-ENOUGH = 0.95
 FAMILY_RATE = 0.05
 _SEEDS_A_REPETITION = 100_000
 _CHUNK = 5
@@ -100,20 +99,10 @@ class Attribution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CurvePoint:
-    """Share of repetitions that name exactly the true set after so many runs, by a screen and by importance."""
-
-    runs: int
-    screen: float
-    importance: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RaceReport:
     """Standings in the order asked for. true_set: factors whose true effect at the target matters.
 
-    curve: from runs at the target budget alone; needed: runs until the screen and importance are right in 95% of
-    the repetitions, infinite beyond the curve.
+    curves: how often designs and random search name that set after so many runs; () in a replay.
     """
 
     request: RaceRequest
@@ -121,8 +110,7 @@ class RaceReport:
     true_set: tuple[str, ...]
     standings: tuple[Standing, ...]
     attributions: tuple[Attribution, ...]
-    curve: tuple[CurvePoint, ...]
-    needed: tuple[float, float]
+    curves: tuple[NamingCurve, ...]
 
 
 def race(
@@ -142,7 +130,7 @@ def race(
     curve_chunks = [chunk for name, chunk in chunks if name == request.names[0]] if request.study is None else []
     courses: dict[str, list[Course]] = {name: [] for name in request.names}
     shares: dict[str, list[Mapping[str, float]]] = {name: [] for name in request.names}
-    points: list[_CurveCounts] = []
+    found_names: list[Named] = []
     total, done = len(chunks) + len(curve_chunks), 0
     with _processes(jobs) as run:
         for name, (some, found) in run(_courses, [(request, *chunk) for chunk in chunks]):
@@ -150,19 +138,19 @@ def race(
             shares[name] += found
             done += 1
             on_progress(done, total)
-        for _, found_curve in run(_curve, [(request, "", chunk) for chunk in curve_chunks]):
-            points.append(found_curve)
+        for _, some_names in run(_names, [(request, "", chunk) for chunk in curve_chunks]):
+            found_names += some_names
             done += 1
             on_progress(done, total)
-    curve = _curve_points(points, true_set)
     return RaceReport(
         request=request,
         best=problem.best(),
         true_set=tuple(sorted(true_set)),
         standings=tuple(standing(name, courses[name], request.checkpoints) for name in request.names),
-        attributions=tuple(_attribution(name, shares[name], true_set, problem.space.letters) for name in request.names),
-        curve=curve,
-        needed=(_needed(curve, "screen"), _needed(curve, "importance")),
+        attributions=tuple(
+            _attribution(name, shares[name], true_set, problem.space.letters, request.short) for name in request.names
+        ),
+        curves=naming_curves(found_names, true_set),
     )
 
 
@@ -270,7 +258,26 @@ def _true_set(request: RaceRequest, problem: Problem) -> frozenset[str]:
 
 # Parts for several processes: the arguments and results are plain values.
 
-_CurveCounts = list[tuple[int, frozenset[str], Mapping[str, float]]]
+
+def _names(request: RaceRequest, _: str, repetitions: Sequence[int]) -> list[Named]:
+    """What designs and random search name, at the target budget and below."""
+    from foldover.simulator.surface import get_surface  # late: a replay needs no surface
+
+    surface, target = get_surface(request.surface), request.target
+
+    def values(points: Sequence[tuple[float, ...]], budget: float, seeds: Sequence[int]) -> Array:
+        return surface.values(points, budget, request.host, seeds=seeds)
+
+    problem = NamingProblem(
+        space=corners(LETTERS),
+        rows=half_fraction(),
+        target=target,
+        budgets=(target, target / 2, target / 4),
+        smallest_effect=request.smallest_effect,
+        q=FAMILY_RATE,
+        values=values,
+    )
+    return [one for each in repetitions for one in names_of(problem, each, first_seed=each * _SEEDS_A_REPETITION + 1)]
 
 
 def _courses(
@@ -291,65 +298,17 @@ def _shares(request: RaceRequest, problem: Problem, name: str, course: Course, r
     if name == "staged":
         first = [r for r in course.results if r.trial.budget == request.short]
         screen = [r for r in first if r.trial.seed <= request.screen_seeds]
-        return dict.fromkeys(_named(request, problem, screen), 1.0)
+        by_screen = named_by_screen(problem.space, screen, q=FAMILY_RATE, smallest=request.smallest_effect)
+        return dict.fromkeys(by_screen, 1.0)
     return importance_of(problem.space, course.results, adaptive=name in ADAPTIVE, seed=repetition)
 
 
-def _named(
-    request: RaceRequest, problem: Problem, screen: Sequence[strategies.Result], *, method: str = "auto"
-) -> frozenset[str]:
-    return named_by_screen(problem.space, screen, q=FAMILY_RATE, smallest=request.smallest_effect, method=method)
-
-
-def _curve(request: RaceRequest, _: str, repetitions: Sequence[int]) -> _CurveCounts:
-    """What a screen and random runs of the same number, at the target budget, name."""
-    problem = problem_of(request)
-    found = []
-    for repetition in repetitions:
-        most = max(SEEDS_OF_CURVE)
-        screen = [
-            strategies.Result(trial=trial, value=problem.value(trial, repetition))
-            for seed in range(1, most + 1)
-            for trial in (Trial(levels=row, budget=request.target, seed=seed) for row in half_fraction())
-        ]
-        moves = strategies.random_batches(problem.space, budget=request.target, batch=16, seed=repetition)
-        drawn = strategies.spend(
-            moves, partial(problem.value, repetition=repetition), total=16 * most * request.target
-        ).results
-        for seeds in SEEDS_OF_CURVE:
-            runs = 16 * seeds
-            method = "lenth" if seeds == 1 else "auto"
-            by_screen = _named(request, problem, screen[:runs], method=method)
-            found.append((runs, by_screen, importance_of(problem.space, drawn[:runs], adaptive=False, seed=repetition)))
-    return found
-
-
-def _curve_points(counts: Sequence[_CurveCounts], truth: frozenset[str]) -> tuple[CurvePoint, ...]:
-    points = []
-    for runs in sorted({runs for some in counts for runs, _, _ in some}):
-        here = [(screen, shares) for some in counts for at, screen, shares in some if at == runs]
-        shares = [found for _, found in here]
-        least = best_threshold(shares, truth)
-        points.append(
-            CurvePoint(
-                runs=runs,
-                screen=fmean(screen == truth for screen, _ in here),
-                importance=fmean(named(found, least) == truth for found in shares),
-            )
-        )
-    return tuple(points)
-
-
-def _needed(curve: Sequence[CurvePoint], what: str) -> float:
-    return next((float(point.runs) for point in curve if getattr(point, what) >= ENOUGH), math.inf)
-
-
 def _attribution(
-    name: str, shares: Sequence[Mapping[str, float]], truth: frozenset[str], letters: Sequence[str]
+    name: str, shares: Sequence[Mapping[str, float]], truth: frozenset[str], letters: Sequence[str], short: float
 ) -> Attribution:
     least = 0.0 if name == "staged" else best_threshold(shares, truth)
     how = (
-        f"effects of the screen, BH at q = {FAMILY_RATE}, at least the smallest that matters"
+        f"effects of the screen at {short:g} min, BH at q = {FAMILY_RATE}, at least the smallest that matters"
         if name == "staged"
         else f"fANOVA main-effect share, 5th percentile over trees > {least:.4g} (threshold chosen in hindsight)"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -183,8 +184,19 @@ def best_threshold(shares: Sequence[Mapping[str, float]], truth: frozenset[str])
 
     No user could know it: it is the most that importance could do.
     """
+    right = [found for each in shares if (found := _right_between(each, truth)) is not None]
+    lows, highs = sorted(low for low, _ in right), sorted(high for _, high in right)
     candidates = sorted({share for found in shares for share in found.values()} | {0.0})
-    return max(candidates, key=lambda least: (sum(named(found, least) == truth for found in shares), -least))
+    # Right at `least` are those whose interval has begun and has not ended.
+    return max(candidates, key=lambda least: (bisect_right(lows, least) - bisect_right(highs, least), -least))
+
+
+def _right_between(shares: Mapping[str, float], truth: frozenset[str]) -> tuple[float, float] | None:
+    """The thresholds low <= least < high by which exactly `truth` is named; None where there are none."""
+    inside = [shares[letter] for letter in truth if letter in shares]
+    low = max((share for letter, share in shares.items() if letter not in truth), default=0.0)
+    high = min(inside, default=math.inf)
+    return (low, high) if len(inside) == len(truth) and low < high else None
 
 
 def named(shares: Mapping[str, float], least: float) -> frozenset[str]:

@@ -205,6 +205,7 @@ if TYPE_CHECKING:
     from foldover.stats.surface import ridge_path as ridge_path
     from foldover.stats.surface import steepest_path as steepest_path
     from foldover.stats.table import INFORMATIVE as INFORMATIVE
+    from foldover.stats.table import RERUN as RERUN
     from foldover.stats.table import TRUNK as TRUNK
     from foldover.stats.table import LeftOut as LeftOut
     from foldover.stats.table import Table as Table
@@ -280,7 +281,7 @@ _HOMES: Mapping[str, str] = {
         Canonical SurfaceFit SurfacePoint canonical_analysis constrained_optimum fit_surface fit_surface_to
         path_should_stop ridge_path steepest_path
     """,
-    "table": "INFORMATIVE TRUNK LeftOut Table tabulate",
+    "table": "INFORMATIVE RERUN TRUNK LeftOut Table tabulate",
     "terms": "parse_term resolve_terms term_columns term_text",
     "units": "Unit bpb_to_nats convert nats_to_bpb",
     "unreplicated": """

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from foldover.core import AnalysisError, ConditionSummary
 from foldover.stats._inputs import equal_length, require_probability, sample
-from foldover.stats.table import Table
+from foldover.stats.table import RERUN, Table
 from foldover.stats.tails import critical_t
 
 
@@ -67,13 +67,15 @@ def summarize_conditions(
     package: str,
     budget: str,
     level: float = 0.95,
+    reruns: Sequence[str] | None = None,
 ) -> tuple[ConditionSummary, ...]:
     """Mean, sd and Student interval of each condition of one package at one budget, sorted by mean.
 
     conditions, seeds, y: one entry a run; seeds are numbers, or labels of numbers as a Table has them (labels
     that are no numbers are numbered from 1 in sorted order; an empty label is a run without a named seed).
-    A condition with one run gets no sd and no interval.
-    Raises AnalysisError for a value that is not finite and for a seed that occurs twice in a condition: a
+    A condition with one run gets no sd and no interval. reruns: the number of each run under its seed, where runs were
+    repeated so; sd and interval are then those of the machine, not of seeds.
+    Raises AnalysisError for a value that is not finite and for a run that occurs twice in a condition: a
     rerun under the same seed measures repeatability, not the spread over seeds.
     """
     equal_length(conditions=conditions, seeds=seeds, y=y)
@@ -84,15 +86,17 @@ def summarize_conditions(
         cells.setdefault(condition, []).append(i)
     summaries = []
     for condition, rows in cells.items():
-        named = [numbers[str(seeds[i])] for i in rows if str(seeds[i])]
-        twice = sorted(seed for seed, count in Counter(named).items() if count > 1)
+        known = [i for i in rows if str(seeds[i])]
+        named = sorted({numbers[str(seeds[i])] for i in known})
+        runs = Counter((numbers[str(seeds[i])], reruns[i] if reruns is not None else "") for i in known)
+        twice = sorted(seed for (seed, _), count in runs.items() if count > 1)
         if twice:
             raise AnalysisError(
                 f"condition {condition} of package {package} at {budget} has a seed more than once",
                 value=twice,
                 fix="Exclude one run with a reason, or analyse the reruns as repeatability.",
             )
-        summaries.append(_summary(condition, values[rows], sorted(named), package, budget, level))
+        summaries.append(_summary(condition, values[rows], named, package, budget, level))
     return tuple(sorted(summaries, key=lambda s: (s.mean, s.condition)))
 
 
@@ -110,6 +114,7 @@ def summarize_table(table: Table, *, level: float = 0.95) -> tuple[ConditionSumm
             package=package,
             budget=budget,
             level=level,
+            reruns=[table.others[RERUN][i] for i in rows] if RERUN in table.others else None,
         )
     return tuple(summaries)
 

@@ -21,6 +21,9 @@ Labels = tuple[str, ...]
 TRUNK = "trunk"
 """The column that names the state with which runs began."""
 
+RERUN = "rerun"
+"""The column that numbers the runs of a condition under one seed."""
+
 # Statuses that say something of the recipe; lost and cancelled runs do not.
 INFORMATIVE: tuple[str, ...] = ("diverged", "failed", "timeout", "over_cap")
 
@@ -168,7 +171,8 @@ def tabulate(records: Sequence[RunRecord], *, response: str, letters: Sequence[s
     letters: of the factors, in the order of `spec.levels`. A record is left out when its run did not finish
     (reason: the status), was excluded (reason: the exclusion), has no number under `response`, or belongs to a
     condition without one level a letter. Where runs begin with the state of another, the column TRUNK says with
-    which (a run that trained from its first step: with its own).
+    which (a run that trained from its first step: with its own); where runs are repeated under their seed, the column
+    RERUN numbers them.
     Raises AnalysisError when one run counts twice, and when nothing is left.
     """
     kept: list[RunRecord] = []
@@ -200,7 +204,7 @@ def tabulate(records: Sequence[RunRecord], *, response: str, letters: Sequence[s
         hosts=tuple(_host(record) for record in kept),
         statuses=tuple(record.outcome.status for record in kept),
         fired=tuple(record.outcome.fired for record in kept),
-        others=_trunks(kept),
+        others={**_trunks(kept), **_reruns(kept)},
         left_out=tuple(left),
     )
     return replace(table, notes=_same_results(table))
@@ -240,8 +244,15 @@ def _trunks(records: Sequence[RunRecord]) -> Mapping[str, Labels]:
     return {TRUNK: tuple(record.spec.starts_from or record.spec.run_id for record in records)}
 
 
+def _reruns(records: Sequence[RunRecord]) -> Mapping[str, Labels]:
+    if all(record.spec.rerun == 0 for record in records):
+        return {}
+    return {RERUN: tuple(str(record.spec.rerun) for record in records)}
+
+
 def _host(record: RunRecord) -> str:
-    return str(record.outcome.machine.get("host") or "")
+    """The kind of machine that the run was planned for; where the study names none, the machine that it ran on."""
+    return record.spec.host or str(record.outcome.machine.get("host") or "")
 
 
 def _same_results(table: Table) -> tuple[str, ...]:
