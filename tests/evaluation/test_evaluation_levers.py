@@ -13,7 +13,7 @@ from .conftest import levers
 GOLF_NAMES = """
     EVAL_STRIDE EVAL_SEQ_LEN EVAL_TEMP TTT_CHUNK_TOKENS TTT_LR TTT_EPOCHS TTT_MOMENTUM TTT_FREEZE_BLOCKS TTT_GRAD_CLIP
     TTT_BATCH_SEQS TTT_LORA_RANK TTT_LORA_LR TTT_CHUNK_SIZE TTT_EVAL_SEQ_LEN EVAL_CACHE_MIX_WEIGHT
-    EVAL_BIGRAM_MIX_WEIGHT EVAL_CACHE_SIZE VARLEN
+    EVAL_BIGRAM_MIX_WEIGHT EVAL_CACHE_SIZE
 """
 
 
@@ -28,9 +28,13 @@ def test_every_lever_is_declared_fully() -> None:
     assert owners <= set(EVALUATE_LEVERS)
 
 
-def test_no_short_name_makes_one_of_the_trainer_ambiguous() -> None:
-    theirs = {lever.short_name for lever in LEVERS.values() if not lever.name.startswith("evaluate.")}
-    assert {lever.short_name for lever in EVALUATE_LEVERS.values()} & theirs == set()
+def test_they_are_levers_of_the_trainer_under_unambiguous_names() -> None:
+    assert {name: LEVERS[name] for name in EVALUATE_LEVERS} == dict(EVALUATE_LEVERS)
+    assert all(LEVERS.find(lever.short_name) == lever for lever in EVALUATE_LEVERS.values())
+
+
+def test_what_switches_something_on_is_off_by_default() -> None:
+    assert all(lever.neutral in (None, lever.default) for lever in EVALUATE_LEVERS.values())
 
 
 def test_the_levers_need_no_torch() -> None:

@@ -25,7 +25,7 @@ TENSORS = [(TensorInfo(name=name, role=role, layer=layer), shape) for name, (rol
 
 NAMES_OF_SECTION_F = (
     "QUANT_AXIS MATRIX_CLIP_SIGMAS EMBED_CLIP_SIGMAS MLP_CLIP_SIGMAS ATTN_CLIP_SIGMAS HESSIAN_CLIP_LAMBDA "
-    "GPTQ_CALIBRATION_BATCHES GPTQ_RESERVE_SECONDS AWQ_ALPHA BITS_MLP_PROJ BITS_ATTN BITS_EMBED "
+    "GPTQ_CALIBRATION_BATCHES AWQ_ALPHA BITS_MLP_PROJ BITS_ATTN BITS_EMBED "
     "TARGET_BYTES PRUNE_FRAC "
     "INT8_RESIDUAL_RANK INT8_RESIDUAL_BUDGET_BYTES INT8_TARGETED_RESIDUAL_MODE LQER_RANK LQER_TOP_K LQER_GROUP "
     "MLP_PERMUTE COMPRESSOR INT8_AXIS_MODE"
@@ -42,11 +42,14 @@ def test_the_seeds_names_are_aliases(name: str) -> None:
     assert EXPORT_LEVERS.find(name).aliases
 
 
-def test_no_name_of_the_export_is_one_of_training() -> None:
-    ours = {name for lever in EXPORT_LEVERS.values() for name in (lever.short_name, *lever.aliases)}
-    theirs = {name for lever in LEVERS.values() for name in (lever.short_name, *lever.aliases)}
-    assert not ours & theirs
-    assert len({lever.short_name for lever in EXPORT_LEVERS.values()}) == len(EXPORT_LEVERS)
+def test_the_levers_of_the_export_are_levers_of_the_trainer_under_unambiguous_names() -> None:
+    assert {name: LEVERS[name] for name in EXPORT_LEVERS} == dict(EXPORT_LEVERS)
+    assert all(LEVERS.find(lever.short_name) == lever for lever in EXPORT_LEVERS.values())
+
+
+def test_every_lever_but_the_first_needs_an_artifact() -> None:
+    off = EXPORT_LEVERS.complete({"export.artifact": False})
+    assert [name for name in EXPORT_LEVERS if EXPORT_LEVERS.acts(name, off)] == ["export.artifact"]
 
 
 def test_needs_name_levers_and_values_that_exist() -> None:
@@ -57,10 +60,8 @@ def test_needs_name_levers_and_values_that_exist() -> None:
             assert wanted or EXPORT_LEVERS[owner].neutral is not None
 
 
-def test_all_of_the_levers_are_of_the_export_but_the_seconds_that_training_gives_up() -> None:
-    assert [lever.name for lever in EXPORT_LEVERS.values() if lever.phase != "export"] == [
-        "calibration.reserve_seconds"
-    ]
+def test_all_of_the_levers_are_of_the_export() -> None:
+    assert {lever.phase for lever in EXPORT_LEVERS.values()} == {"export"}
 
 
 def test_neutral_stores_every_tensor_as_it_is() -> None:

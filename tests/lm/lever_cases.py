@@ -105,10 +105,16 @@ PAIRS: dict[tuple[str, str], dict[str, Scalar]] = {
 }
 
 
+def training_levers() -> list[Lever]:
+    """Those that act while a model is trained."""
+    return [lever for lever in LEVERS.values() if lever.phase == "train"]
+
+
 @cache
 def neutral() -> Values:
-    """Every lever that has a neutral value at it, the others small."""
-    return LEVERS.complete({name: lever.neutral for name, lever in LEVERS.items() if lever.neutral is not None} | SMALL)
+    """Every lever of training that has a neutral value at it, the others small."""
+    off = {lever.name: lever.neutral for lever in training_levers() if lever.neutral is not None}
+    return LEVERS.complete(off | SMALL)
 
 
 def off_values(lever: Lever) -> tuple[Scalar, ...]:
@@ -152,7 +158,7 @@ def is_architecture(name: str) -> bool:
 
 def cases(*, architecture: bool = True) -> list[tuple[str, Scalar]]:
     """(lever, value at which it acts) of all levers of a kind."""
-    found = [lever for lever in LEVERS.values() if is_architecture(lever.name) == architecture]
+    found = [lever for lever in training_levers() if is_architecture(lever.name) == architecture]
     return [(lever.name, value) for lever in found for value in off_values(lever)]
 
 

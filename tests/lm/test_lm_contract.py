@@ -27,6 +27,7 @@ from lever_cases import (
     owners,
     recipe_of,
     shake,
+    training_levers,
 )
 
 from foldover.core import RecipeError, Scalar, Values
@@ -154,7 +155,7 @@ def test_parameters_are_as_many_as_were_resolved(name: str, value: Scalar) -> No
     assert sum(p.numel() for p in model_of(values).parameters()) == resolve(recipe_of(values)).derived["num_params"]
 
 
-@pytest.mark.parametrize("name", [lever for lever in LEVERS if LEVERS[lever].neutral is not None])
+@pytest.mark.parametrize("name", [lever.name for lever in training_levers() if lever.neutral is not None])
 def test_a_neutral_value_is_what_the_plain_network_has(name: str) -> None:
     """Nothing but the plain network is left: no parameter more, no FLOP more (the reference test compares logits)."""
     config = config_of(neutral())

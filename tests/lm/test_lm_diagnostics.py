@@ -16,7 +16,7 @@ from lever_cases import config_of, ids_of, model_of, neutral, shake
 
 from foldover.core import Budget, Limit, RunSpec, Settings, UserError, to_plain
 from foldover.lm.device import Device, open_device
-from foldover.lm.diagnostics.examine import diagnose, find_state, gates_of
+from foldover.lm.diagnostics.examine import diagnose, gates_of
 from foldover.lm.diagnostics.observe import gradient_norms, hidden_of, observe, predictions_of, without_branch
 from foldover.lm.diagnostics.predictions import (
     accuracy,
@@ -38,6 +38,7 @@ from foldover.lm.diagnostics.weights import (
 )
 from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS
 from foldover.lm.resolve import baseline_recipe
+from foldover.lm.state import find_state
 from foldover.lm.trainer import LMTrainer
 from foldover.report.diagnosis_page import render_diagnosis
 from foldover.report.diagnosis_text import diagnosis_text

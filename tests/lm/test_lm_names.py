@@ -134,14 +134,15 @@ WITHOUT = {
     "GRAD_ACCUM_STEPS": "micro-batches are a setting: they change no result",
     "ADAPTIVE_WARMDOWN": "a switch; schedule.adaptive_threshold",
     "BATCH_TOKENS_START": "tokens; batch.batch_start is a share of the batch",
+    "GPTQ_RESERVE_SECONDS": "calibration is outside of the budget of training",
     "VARLEN": "attention within documents is not built",
 }
 
-# Of the packed model and of evaluation; whether they are levers by now is those packages' to test.
+# Of the packed model and of evaluation.
 LATER = re.findall(
     r"\w+",
     """INT8_AXIS_MODE QUANT_AXIS MATRIX_CLIP_SIGMAS EMBED_CLIP_SIGMAS MLP_CLIP_SIGMAS ATTN_CLIP_SIGMAS
-    HESSIAN_CLIP_LAMBDA GPTQ_CALIBRATION_BATCHES GPTQ_RESERVE_SECONDS AWQ_ALPHA BITS_MLP_PROJ BITS_ATTN BITS_EMBED
+    HESSIAN_CLIP_LAMBDA GPTQ_CALIBRATION_BATCHES AWQ_ALPHA BITS_MLP_PROJ BITS_ATTN BITS_EMBED
     TARGET_BYTES PRUNE_FRAC INT8_RESIDUAL_RANK INT8_RESIDUAL_BUDGET_BYTES INT8_TARGETED_RESIDUAL_MODE LQER_RANK
     LQER_TOP_K LQER_GROUP MLP_PERMUTE COMPRESSOR EVAL_STRIDE EVAL_SEQ_LEN EVAL_TEMP TTT_CHUNK_TOKENS TTT_LR
     TTT_EPOCHS TTT_MOMENTUM TTT_FREEZE_BLOCKS TTT_GRAD_CLIP TTT_BATCH_SEQS TTT_LORA_RANK TTT_LORA_LR TTT_CHUNK_SIZE
@@ -175,6 +176,11 @@ seeds = [1]
 @pytest.mark.parametrize(("name", "lever"), NAMES.items())
 def test_a_name_of_the_public_runs_is_that_lever(name: str, lever: str) -> None:
     assert LEVERS.find(name).name == lever
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_name_of_what_is_done_after_training_is_a_lever_of_a_later_phase(name: str) -> None:
+    assert LEVERS.find(name).phase in ("export", "evaluate")
 
 
 @pytest.mark.parametrize("name", WITHOUT)

@@ -61,7 +61,6 @@ class Evaluate:
         choices=ISOLATIONS,
         neutral="none",
         phase="evaluate",
-        aliases=("VARLEN",),
         source=f"{GOLF}, record of 2026-04-10",
     )
     temperature: float = lever(

@@ -2,7 +2,8 @@
 
 The defaults are the best public practice (openai/parameter-golf, record of 2026-04-06): six bits a matrix and eight
 a table, each row's step a fixed share of its standard deviation, GPTQ, and the smallest of all codecs.
-`export.scheme=none` is neutral: floats are stored as they are, and the round trip costs nothing.
+`export.artifact=false` is neutral: a run ends with its trained state. `export.scheme=none` stores floats as they are,
+and the round trip costs nothing.
 """
 
 from __future__ import annotations
@@ -32,8 +33,15 @@ _ENTRY = r"[A-Za-z0-9_.*?-]+=(" + "|".join((*FORMATS, "step")) + r")(:[0-9]+(\.[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """Which tensors are stored how."""
+    """Whether a run ends with an artifact, and which tensors are stored how."""
 
+    artifact: bool = lever(
+        False,
+        "Whether the trained state becomes an artifact: a file, whose score after the round trip is the recipe's.",
+        neutral=False,
+        phase=PHASE,
+        source=GOLF,
+    )
     scheme: str = lever(
         "integer",
         "How matrices are stored: as floats, as integers of so many bits, or by a uniform step in standard deviations "
@@ -41,6 +49,7 @@ class Export:
         choices=SCHEMES,
         neutral="none",
         phase=PHASE,
+        needs="export.artifact",
         source="Gray & Neuhoff 1998, Quantization",
     )
     matrix_format: str = lever(
@@ -155,6 +164,7 @@ class Export:
         "Whether hidden units of an MLP are sorted by their steps and sizes, which changes no function and few bytes.",
         neutral=False,
         phase=PHASE,
+        needs="export.artifact",
         aliases=("MLP_PERMUTE",),
         source=SHULTZ,
     )
@@ -174,6 +184,7 @@ class Export:
         "What compresses the stored arrays; auto takes the smallest file.",
         choices=CODECS,
         phase=PHASE,
+        needs="export.artifact",
         aliases=("COMPRESSOR",),
         source=GOLF,
     )
@@ -185,13 +196,6 @@ class Export:
         phase=PHASE,
         needs="export.codec=zlib|zstd|lzma|brotli",
         source=GOLF,
-    )
-    byte_shuffle: bool = lever(
-        True,
-        "Whether high and low bytes of numbers of several bytes are kept apart.",
-        neutral=False,
-        phase=PHASE,
-        source=SDCLIP,
     )
 
 
@@ -208,24 +212,25 @@ class ExportConfig:
 EXPORT_LEVERS: LeverSet = levers_of(ExportConfig)
 
 EXPORT_PRESETS: dict[str, Values] = {
-    "none": EXPORT_LEVERS.complete({"export.scheme": "none"}),
+    "none": EXPORT_LEVERS.complete({"export.artifact": True, "export.scheme": "none"}),
     # The baseline of openai/parameter-golf: int8 rows with its floor under the steps, zlib-9.
     "baseline": EXPORT_LEVERS.complete(
         {
+            "export.artifact": True,
             "export.matrix_format": "int8",
             "export.keep_float_below": 65536,
             "export.codec": "zlib",
             "export.codec_level": 9,
-            "export.byte_shuffle": False,
             "grid.clip": "quantile",
             "grid.scale_floor": 1 / 127,
             "calibration.gptq": False,
         }
     ),
-    "public": EXPORT_LEVERS.complete({"export.codec": "brotli"}),
+    "public": EXPORT_LEVERS.complete({"export.artifact": True, "export.codec": "brotli"}),
     # Uniform steps, split over columns by what GPTQ can make up for; with a cap, over tensors by what they cost.
     "uniform": EXPORT_LEVERS.complete(
         {
+            "export.artifact": True,
             "export.scheme": "step",
             "export.codec": "ans",
             "grid.column_steps": "feedback",

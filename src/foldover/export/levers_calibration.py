@@ -87,13 +87,3 @@ class CalibrationLevers:
         needs="calibration.text=self",
         source=f"{GOLF}, record of 2026-03-25",
     )
-    reserve_seconds: float = lever(
-        0.0,
-        "Seconds of a budget in seconds that training leaves for calibration on training text.",
-        low=0.0,
-        high=1e6,
-        neutral=0.0,
-        unit="seconds",
-        aliases=("GPTQ_RESERVE_SECONDS",),
-        source=GOLF,
-    )

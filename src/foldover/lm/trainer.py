@@ -19,7 +19,7 @@ from foldover.core import (
     bind,
 )
 from foldover.lm.branch import branch_point, check_branch, trunk_values
-from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS, TrainConfig
+from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS, RESPONSES, TrainConfig
 from foldover.lm.preflight import check_budget
 from foldover.lm.resolve import resolve
 from foldover.rundir import RunFolder
@@ -40,7 +40,7 @@ class LMTrainer:
     levers: LeverSet = LEVERS
     constants: LeverSet = CONSTANTS
     presets: Mapping[str, Values] = PRESETS
-    responses = ("val_bpb",)
+    responses = RESPONSES
 
     def resolve(self, recipe: Recipe) -> Resolved:
         """Shapes, parameters and FLOPs of a recipe; no torch."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from foldover.core import RunSpec, Settings, UserError, bind
+from foldover.core import Settings, bind
 from foldover.data import ScoredRows
-from foldover.lm.checkpoint import FOLDER as CHECKPOINTS
-from foldover.lm.checkpoint import checkpoints, read_checkpoint
+from foldover.lm.checkpoint import read_checkpoint
 from foldover.lm.device import Device, open_device
 from foldover.lm.diagnostics.diagnosis import BranchFigures, ConfusedTokens, Diagnosis, Gate, Logits, PositionFigures
 from foldover.lm.diagnostics.observe import (
@@ -38,11 +36,9 @@ from foldover.lm.inputs import open_data, rows_to_score, training_rows
 from foldover.lm.levers import TrainConfig
 from foldover.lm.model import Gpt, build_model
 from foldover.lm.model.parameter import role_parameters
-from foldover.lm.state import STATE, load_state
+from foldover.lm.state import STATE, Kept, load_state
 from foldover.lm.token_classes import token_classes
 from foldover.lm.token_traits import token_kind, token_traits
-from foldover.rundir import SPEC
-from foldover.rundir.folder import read_spec
 
 KINDS = ("word start", "other letters", "digit", "punctuation", "white space", "other bytes", "special")
 """In the order of `foldover.lm.token_traits`."""
@@ -52,40 +48,6 @@ DEAD_RATIO = 0.02
 DEAD_BPB = 0.001
 """A branch is dead if it adds less than this share of the stream and its absence costs less than this (G29)."""
 GATES = ("gate", "residual_scale", "x0_scale", "control")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """A state on disk. folder: of its run."""
-
-    path: Path
-    folder: Path
-    spec: RunSpec
-
-
-def find_state(place: Path) -> Kept:
-    """The state at a path: a run folder, a folder that holds one run, or a state's own file.
-
-    A run's final state comes before its checkpoints, of which the last is taken. Raises UserError where nothing was
-    kept, with the command that keeps it.
-    """
-    if place.is_file() and place.suffix == ".safetensors":
-        folder = place.parent.parent if place.parent.name == CHECKPOINTS else place.parent
-        return Kept(path=place, folder=folder, spec=_spec(folder))
-    folder = place
-    inner = sorted((place / "runs").glob("*/spec.json")) if not (place / "spec.json").exists() else []
-    if len(inner) > 1:
-        raise UserError(f"{place} holds {len(inner)} runs", fix=f"Name one, such as {inner[0].parent}.")
-    if inner:
-        folder = inner[0].parent
-    spec = _spec(folder)
-    found = [path for path in (folder / STATE, *checkpoints(folder)) if path.exists()]
-    if not found:
-        raise UserError(
-            f"run {folder} kept no state",
-            fix="Run it again so that it does: foldover train --keep-state, with the same preset, levers and seed.",
-        )
-    return Kept(path=found[0], folder=folder, spec=spec)
 
 
 def diagnose(kept: Kept, settings: Settings, *, tokens: int) -> Diagnosis:
@@ -202,12 +164,6 @@ def _load(model: Gpt, path: Path) -> None:
     tensors = read_checkpoint(path).tensors
     for name, parameter in model.named_parameters():
         parameter.copy_(tensors[f"model/{name}"])
-
-
-def _spec(folder: Path) -> RunSpec:
-    if not (folder / SPEC).exists():
-        raise UserError(f"{folder} is no run folder: it has no {SPEC}", fix="Name the folder of one run.")
-    return read_spec(folder)[0]
 
 
 def _text(pieces: Sequence[bytes], token: int) -> str:
