@@ -70,7 +70,11 @@ def _design_lines(design: Design) -> list[str]:
 
 def _condition_lines(stage: OutlineStage) -> list[str]:
     assert stage.design is not None, "conditions come from a design"
-    shown = [name for name in ("width", "num_params", "tokens_per_step") if name in stage.conditions[0].derived]
+    shown = [
+        name
+        for name in ("width", "num_params", "tokens_per_step", "artifact_bytes")
+        if name in stage.conditions[0].derived
+    ]
     header = ["condition", *stage.design.letters, *shown, ""]
     rows = [
         [

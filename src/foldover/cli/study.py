@@ -55,8 +55,12 @@ def run(
 @study_argument
 @json_option
 def check(study: Path, as_json: bool) -> None:
-    """Read a study file and report all its mistakes at once, with file and line."""
+    """Read a study file and report all its mistakes at once, with file and line.
+
+    Exit 1 if the artifact of a condition is predicted to be over its cap.
+    """
     from foldover.core import StudyError
+    from foldover.lab import caps_exceeded
     from foldover.lab import check as check_study
 
     try:
@@ -70,12 +74,14 @@ def check(study: Path, as_json: bool) -> None:
             count = len(error.problems)
             click.echo(f"{count} problem{'s' if count != 1 else ''}", err=True)
         raise click.exceptions.Exit(2) from None
+    exceeded = caps_exceeded(found)
     if as_json:
-        print_json({"ok": True, "file": str(study), "problems": []})
-    else:
+        print_json({"ok": not exceeded, "file": str(study), "problems": [], "over_cap": list(exceeded)})
+    elif not exceeded:
         click.echo(
             f"{study}: study `{found.name}`, {len(found.factors)} factors, {len(found.stages)} stages: no problem"
         )
+    _refuse(exceeded)
 
 
 @click.command()
@@ -83,17 +89,30 @@ def check(study: Path, as_json: bool) -> None:
 @jobs_option
 @json_option
 def plan(study: Path, jobs: int | None, as_json: bool) -> None:
-    """Show design, aliases, resolved recipes, number of runs and estimated time, before anything is paid for."""
+    """Show design, aliases, resolved recipes, number of runs and estimated time, before anything is paid for.
+
+    Exit 1 if the artifact of a condition is predicted to be over its cap.
+    """
     from foldover.cli.plan_text import plan_text
+    from foldover.lab import caps_exceeded
     from foldover.lab import check as check_study
     from foldover.lab import outline
 
     settings = with_jobs(Settings(), jobs)
-    found = outline(check_study(study), jobs=settings.jobs)
+    checked = check_study(study)
+    found = outline(checked, jobs=settings.jobs)
     if as_json:
         print_json(found)
     else:
         click.echo(plan_text(found))
+    _refuse(caps_exceeded(checked))
+
+
+def _refuse(exceeded: tuple[str, ...]) -> None:
+    """Say what is over its cap and end with exit code 1, if anything is."""
+    if exceeded:
+        click.echo("\n".join(exceeded), err=True)
+        raise click.exceptions.Exit(1)
 
 
 @click.command()

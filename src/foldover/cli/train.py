@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from foldover.cli.options import json_option, machine_options, pairs, print_json
 from foldover.core import Budget, Limit, RecipeError, Settings, UserError
+from foldover.lm.levers import RESPONSES
 
 if TYPE_CHECKING:
     from foldover.core import Outcome, RunSpec
+    from foldover.export.code_bytes import Packing
 
 H100_BF16_FLOPS = 989.5e12  # the denominator of mfu_percent in autoresearch's summary, on every device
 
@@ -33,6 +35,21 @@ H100_BF16_FLOPS = 989.5e12  # the denominator of mfu_percent in autoresearch's s
     show_default=True,
     help="Where the run folder goes.",
 )
+@click.option("--cap", type=click.IntRange(min=1), default=None, help="Bytes that artifact and counted code may have.")
+@click.option(
+    "--count-code",
+    "code",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="A file or folder whose code counts towards the cap; may be repeated.",
+)
+@click.option(
+    "--code-packing",
+    type=click.Choice(("none", "lzma", "brotli")),
+    default="none",
+    show_default=True,
+    help="How the counted code is shipped.",
+)
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @machine_options
 @json_option
@@ -44,15 +61,33 @@ def train(
     seconds: float | None,
     steps: int | None,
     folder: Path,
+    cap: int | None,
+    code: tuple[Path, ...],
+    code_packing: str,
     quiet: bool,
     machine: Settings,
     as_json: bool,
 ) -> None:
-    """Train one recipe with the built-in trainer and measure it; ends with autoresearch's summary block."""
+    """Train one recipe with the built-in trainer and measure it; ends with autoresearch's summary block.
+
+    With `--set export.artifact=true` it ends with an artifact in the run folder, and its score after the round trip.
+    An artifact over --cap is no result; where the recipe says so beforehand, nothing is trained (exit code 1).
+    """
     from foldover.cli.watch import ProgressView
+    from foldover.export.code_bytes import count_code
     from foldover.lab import train_once
 
-    spec = _spec(preset, pairs(settings), pairs(constants), seed, _limit(seconds, steps))
+    given = pairs(constants)
+    if code:
+        given = {**given, "code_bytes": str(count_code(code, cast("Packing", code_packing)))}
+    spec = _spec(
+        preset,
+        pairs(settings),
+        given,
+        seed,
+        Budget(limit=_limit(seconds, steps), grace_seconds=3600.0, artifact_bytes=cap),
+    )
+    _check_cap(spec)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
     root = folder / f"{stamp}-{spec.run_id}"
     with ProgressView(quiet=quiet) as view:
@@ -69,7 +104,7 @@ def train(
         failure = outcome.failure
         reason = f"{failure.kind}: {failure.message}" if failure else outcome.status
         click.echo(f"FAIL\nthe run ended as {outcome.status}: {reason}\nlog: {place / 'log.txt'}", err=True)
-        raise click.exceptions.Exit(1 if outcome.status == "diverged" else 3)
+        raise click.exceptions.Exit(1 if outcome.status in ("diverged", "over_cap") else 3)
 
 
 def summary(spec: RunSpec, outcome: Outcome) -> dict[str, str]:
@@ -88,10 +123,27 @@ def summary(spec: RunSpec, outcome: Outcome) -> dict[str, str]:
         "num_steps": f"{counters.integer('steps')}",
         "num_params_M": f"{derived.number('num_params') / 1e6:.1f}",
         "depth": f"{spec.recipe.values['model.depth']}",
+        **{name: f"{outcome.responses.number(name):.6f}" for name in RESPONSES[1:] if name in outcome.responses},
+        **_artifact_lines(spec, outcome),
     }
 
 
-def _spec(preset: str, settings: Mapping[str, str], constants: Mapping[str, str], seed: int, limit: Limit) -> RunSpec:
+def _artifact_lines(spec: RunSpec, outcome: Outcome) -> dict[str, str]:
+    """What was written, if anything was: its file, its bytes exactly, and the codec."""
+    artifact = outcome.artifact
+    if artifact is None:
+        return {}
+    predicted = outcome.derived.get("artifact_bytes")
+    lines = {
+        "artifact": artifact.path,
+        "artifact_bytes": f"{artifact.bytes:,} (predicted before training: {predicted:,})",
+        "codec": artifact.codec,
+    }
+    code_bytes = spec.constants.get("code_bytes", 0)
+    return lines | ({"code_bytes": f"{code_bytes:,}"} if code_bytes else {})
+
+
+def _spec(preset: str, settings: Mapping[str, str], constants: Mapping[str, str], seed: int, budget: Budget) -> RunSpec:
     from foldover.core import Recipe, RunSpec
     from foldover.lab.data import usual_accounting
     from foldover.trainers import get_trainer
@@ -115,10 +167,20 @@ def _spec(preset: str, settings: Mapping[str, str], constants: Mapping[str, str]
         condition=preset,
         levels=(),
         recipe=recipe,
-        budget=Budget(limit=limit, grace_seconds=3600.0),
+        budget=budget,
         seed=seed,
         constants=locked,
     )
+
+
+def _check_cap(spec: RunSpec) -> None:
+    """End with exit code 1 if the artifact would be over its cap. Raises UserError for a cap without an artifact."""
+    from foldover.lab import over_cap
+
+    message = over_cap(spec.recipe, spec.budget, spec.constants)
+    if message:
+        click.echo(f"nothing was trained: {message}", err=True)
+        raise click.exceptions.Exit(1)
 
 
 def _limit(seconds: float | None, steps: int | None) -> Limit:

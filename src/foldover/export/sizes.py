@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from statistics import NormalDist
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
 from foldover.export.ans import overhead_of
+from foldover.export.codecs import available_codecs, compress
 from foldover.export.envelope import seal
 from foldover.export.models import Modelled
 from foldover.export.parts import StoredTensor
 from foldover.export.sections import lay_out
+from foldover.export.shuffle import shuffle
 
 # Of an artifact: preamble and the ends of the header; of each tensor and part, as compressed JSON; of an fp16 row
 # scale, in bits; of float32 vectors, the compressed share. Measured on trained models.
@@ -25,6 +30,9 @@ _SCALE_BITS = 10.5
 _FLOAT32_SHARE = 0.80
 # Of a level for each row and column of a matrix, in bits.
 _LEVEL_BITS = 1.5
+# Codes that a general codec is asked about.
+_SAMPLE = 1 << 16
+_INT16_MOST = 2**15 - 1
 
 # What a step is a multiple of: the standard deviation of each row or of the whole tensor, or each row's largest weight.
 StepRule = Literal["row", "tensor", "absmax"]
@@ -68,43 +76,72 @@ class TensorPlan:
     """A tensor that is to be stored, before its values are known.
 
     step: width of a code in standard deviations of the weights that `rule` names, 0 where numbers are kept as they
-    are, of `bytes_each`; levels: largest code, 0 for no limit; scales: fp16 numbers stored beside the codes.
+    are, of `bytes_each`; levels: largest code, 0 for no limit; zeroed: share of the weights, the smallest, that are
+    zero before rounding; scales: fp16 numbers stored beside the codes.
     """
 
     shape: tuple[int, ...]
     step: float = 0.0
     rule: StepRule = "row"
     levels: int = 0
+    zeroed: float = 0.0
     scales: int = 0
-    bytes_each: int = 4
+    bytes_each: float = 4.0
 
 
-def predicted_artifact_bytes(plans: Sequence[TensorPlan], *, other_bytes: int = 0) -> int:
-    """What an artifact will take, from shapes and export settings alone: codes of Gaussian weights, entropy-coded.
+def predicted_artifact_bytes(
+    plans: Sequence[TensorPlan], *, other_bytes: int = 0, codec: str = "ans", level: int | None = None
+) -> int:
+    """What an artifact will take, from shapes and export settings alone: codes of Gaussian weights, compressed.
 
-    other_bytes: of blobs and of the header's own content, compressed.
+    other_bytes: of blobs and of the header's own content, compressed; codec, level: as of `write_artifact`, where
+    `auto` is taken for our own coder. A general codec is asked what it makes of a sample of such codes.
     """
     total = _FIXED_BYTES + other_bytes
     for plan in plans:
         count, columns = math.prod(plan.shape), plan.shape[-1] if plan.shape else 1
         total += _TENSOR_BYTES + _PART_BYTES * (1 + bool(plan.scales)) + plan.scales * _SCALE_BITS / 8
-        if plan.step:
-            bits = max(gaussian_bits(plan.step, plan.levels) - _SPREAD_BITS[plan.rule], 0.0)
+        if plan.step and codec in ("ans", "auto"):
+            bits = max(gaussian_bits(plan.step, plan.levels, plan.zeroed) - _SPREAD_BITS[plan.rule], 0.0)
             total += (count * bits + _LEVEL_BITS * (columns + count // max(columns, 1))) / 8
+        elif plan.step:
+            total += count * _sampled_bits(plan.step, plan.levels, plan.zeroed, codec, level) / 8
         else:
             total += count * plan.bytes_each * (_FLOAT32_SHARE if plan.bytes_each == 4 else 1.0)
     return round(total)
 
 
-def gaussian_bits(step: float, levels: int = 0) -> float:
+@cache
+def gaussian_bits(step: float, levels: int = 0, zeroed: float = 0.0) -> float:
     """Entropy in bits of round(z / step) for Gaussian z, codes beyond `levels` (0: none) drawn in.
 
-    For steps below 1 this is 2.047 - log2(step); from there on it falls faster, to 0.
+    zeroed: share of the smallest |z| that are zero first. For steps below 1 and none of them this is
+    2.047 - log2(step); from there on it falls faster, to 0.
     """
     edge = levels if levels else int(8 / step) + 1
-    inner = [_tail((k - 0.5) * step) - _tail((k + 0.5) * step) for k in range(1, edge)]
-    shares = [1 - 2 * _tail(0.5 * step), *(share for share in inner for _ in (0, 1)), *[_tail((edge - 0.5) * step)] * 2]
+    least = gaussian_size(zeroed)
+    tails = [_tail(max((k - 0.5) * step, least)) for k in range(1, edge + 1)]
+    inner = [nearer - farther for nearer, farther in pairwise(tails)]
+    shares = [1 - 2 * tails[0], *(share for share in inner for _ in (0, 1)), *[tails[-1]] * 2]
     return -sum(share * math.log2(share) for share in shares if share > 0)
+
+
+def gaussian_size(share: float) -> float:
+    """The size |z| that so large a share of Gaussian z stays below."""
+    return NormalDist().inv_cdf((1.0 + share) / 2.0) if share > 0 else 0.0
+
+
+@cache
+def _sampled_bits(step: float, levels: int, zeroed: float, codec: str, level: int | None) -> float:
+    """Bits a code that a general codec takes for a sample; those of the entropy where its package is missing."""
+    if codec not in available_codecs():
+        return gaussian_bits(step, levels, zeroed)
+    z = np.random.default_rng(0).normal(size=_SAMPLE)
+    codes = np.rint(np.where(np.abs(z) < gaussian_size(zeroed), 0.0, z) / step)
+    largest = min(levels or _INT16_MOST, _INT16_MOST)
+    codes = codes.clip(-largest, largest).astype(np.int8 if np.abs(codes).max() < 128 or largest < 128 else np.int16)
+    data = shuffle(codes.tobytes(), codes.itemsize)
+    return 8 * len(compress(data, codec, level)) / _SAMPLE
 
 
 def absmax_step(columns: int, levels: int) -> float:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from foldover.lab.analysis import Analysis as Analysis
     from foldover.lab.analysis import analyse_records as analyse_records
+    from foldover.lab.caps import caps_exceeded as caps_exceeded
+    from foldover.lab.caps import over_cap as over_cap
     from foldover.lab.coding import AnalysisRequest as AnalysisRequest
     from foldover.lab.conduct import View as View
     from foldover.lab.conduct import execute_next as execute_next
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
 
 _HOMES: Mapping[str, str] = {
     "analysis": "Analysis analyse_records",
+    "caps": "caps_exceeded over_cap",
     "coding": "AnalysisRequest",
     "conduct": "View execute_next run_study train_once",
     "design_judging": "judge_design",

@@ -10,13 +10,12 @@ from foldover.core import Budget, Limit, Recipe, RecipeError, RunSpec, Settings,
 from foldover.evaluation.levers import EVALUATE_LEVERS, EvaluateConfig
 from foldover.export.code_bytes import Packing, count_code
 from foldover.export.levers import EXPORT_LEVERS, EXPORT_PRESETS, ExportConfig
+from foldover.lm.levers import ARTIFACT
 
 if TYPE_CHECKING:
     from foldover.evaluation.score import Evaluation
     from foldover.export.sensitivity import Sensitivity
     from foldover.lm.exporting import Exported
-
-ARTIFACT = "artifact.fold"
 
 
 def export_levers(settings: Mapping[str, str], *, preset: str = "uniform") -> ExportConfig:
@@ -24,6 +23,8 @@ def export_levers(settings: Mapping[str, str], *, preset: str = "uniform") -> Ex
     if preset not in EXPORT_PRESETS:
         raise RecipeError(f"`{preset}` is not a preset of the export", fix=f"Known: {', '.join(EXPORT_PRESETS)}.")
     values = {EXPORT_LEVERS.find(name).name: EXPORT_LEVERS.find(name).parse(text) for name, text in settings.items()}
+    if not values.get("export.artifact", True):
+        raise RecipeError("an export without an artifact is none", value=False, fix="Leave out `export.artifact`.")
     return bind(ExportConfig, EXPORT_LEVERS.complete(values, EXPORT_PRESETS[preset]))
 
 

@@ -29,6 +29,7 @@ ACCOUNTINGS = ("raw", "pieces")
 CORPUS_FORMS = ("sotu", "path:", "hub:")
 TOKENIZER_FORMS = ("bpe", "sentencepiece", "bytes", "path:", "tiktoken:")
 PARAMETER_GOLF = "openai/parameter-golf"
+ARTIFACT = "artifact.fold"  # in the folder of a run
 RESPONSES = ("val_bpb", "roundtrip_bpb", "sliding_bpb", "mixed_bpb", "adapted_bpb")
 
 

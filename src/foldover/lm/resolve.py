@@ -66,6 +66,10 @@ def resolve(recipe: Recipe) -> Resolved:
         rows_per_step=config.batch.total_batch // config.model.context,
         **{f"num_params_{name}": count for name, count in counts.items()},
     )
+    if config.export.artifact:
+        from foldover.lm.stored import artifact_bytes  # numpy only where something is exported
+
+        derived = derived.with_(artifact_bytes=artifact_bytes(config, shape, recipe.values))
     return Resolved(
         recipe=recipe,
         derived=derived,

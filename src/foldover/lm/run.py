@@ -19,11 +19,12 @@ import numpy as np
 import torch
 
 import foldover
-from foldover.core import Failure, Outcome, Resolved, RunSpec, Settings, Values, bind
+from foldover.core import Failure, Outcome, Resolved, RunSpec, Settings, Status, Values, bind
 from foldover.data import PreparedData, ScoredRows, validation_digest
 from foldover.evaluation.score import Score
 from foldover.lm.after_training import evaluate
 from foldover.lm.averaging import averaged
+from foldover.lm.bench import bench_of_model
 from foldover.lm.checkpoint import Checkpoint, Identity, checkpoint_of, header_of, identity_of, write_checkpoint
 from foldover.lm.choose import leaves_for
 from foldover.lm.clock import BudgetClock, Elapsed
@@ -31,6 +32,7 @@ from foldover.lm.compiling import CompiledModel, CompileTime, compiling
 from foldover.lm.device import Device, open_device
 from foldover.lm.failures import failure_kind
 from foldover.lm.feed import Feed
+from foldover.lm.finishing import Finished, finish
 from foldover.lm.inputs import open_data, rows_to_score, training_rows
 from foldover.lm.levers import TrainConfig
 from foldover.lm.loop import Progress, rehearse, train
@@ -42,7 +44,7 @@ from foldover.lm.parallel.members import Task
 from foldover.lm.parts import Parts, build_parts, restore
 from foldover.lm.place import place_of
 from foldover.lm.preflight import check_budget, check_effects
-from foldover.lm.resolve import resolve
+from foldover.lm.resolve import VAL, resolve
 from foldover.lm.resume import state_to_continue
 from foldover.lm.saving import Saver
 from foldover.lm.state import inherited_state, load_state, write_state
@@ -51,6 +53,8 @@ from foldover.rundir import RunFolder
 
 # A setting, not a lever: it bounds memory and does not change what is computed beyond rounding.
 TOKENS_AT_ONCE = {"cpu": 16384, "cuda": 262144}
+# Of kinds of failure; any other is `failed`.
+STATUSES: dict[str, Status] = {"diverged": "diverged", "over_cap": "over_cap"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,6 +74,7 @@ class _Run:
     trained: Outcome | None = None
     score: Score | None = None
     scored: str = ""
+    finished: Finished = field(default_factory=Finished)
     seconds: dict[str, float] = field(default_factory=dict)
     processes: int = 1
     backend: str = "none"
@@ -152,7 +157,7 @@ def _perform(
     identity = identity_of(spec, data, code=code_digest(), torch_version=torch.__version__)
     if spec.starts_from is not None and _begins_trained(spec, state, model, folder, identity, ranks):
         state.seconds["startup_seconds"] = time.perf_counter() - began
-        _measure(state, model, rows, ranks)
+        _measure(spec, state, model, rows, folder, ranks)
         return
     parts = build_parts(
         model,
@@ -185,7 +190,7 @@ def _perform(
         with averaged(model, parts.average), parts.forward_weights.in_evaluation():
             if folder is not None and (spec.keeps_state or settings.keep_state):
                 write_state(folder.path, model, identity, data.digests)
-            _measure(state, model, rows, ranks)
+            _measure(spec, state, model, rows, folder, ranks)
     if ranks.size > 1:
         check_weights(model, ranks)
         state.rank_memory = ranks.gather(device.peak_memory_bytes())
@@ -229,10 +234,16 @@ def _begins_trained(
     return is_trained
 
 
-def _measure(state: _Run, model: Gpt, rows: ScoredRows, ranks: Ranks) -> None:
+def _measure(spec: RunSpec, state: _Run, model: Gpt, rows: ScoredRows, folder: RunFolder | None, ranks: Ranks) -> None:
     began = time.perf_counter()
-    state.score = evaluate(model, rows, state.device, ranks)
+    score = state.score = evaluate(model, rows, state.device, ranks)
     state.seconds["evaluation_seconds"] = time.perf_counter() - began
+    if folder is not None and score.is_finite and len(state.resolved.responses) > 1:
+        assert state.data is not None, "the model was trained on it"
+        bench = bench_of_model(spec, state.device, state.data, rows, model)
+        state.finished = finish(bench, score.bits_per_byte, folder)
+        state.seconds |= {name: float(str(value)) for name, value in state.finished.seconds.items()}
+        state.progress.fired.extend(state.finished.fired)
 
 
 def _continue(
@@ -270,13 +281,14 @@ def _outcome(spec: RunSpec, state: _Run, started: datetime, failure: Failure | N
     if failure is None and not is_finished:
         steps = 0 if state.clock is None else state.clock.steps
         failure = Failure(kind="diverged", message=f"the loss is not finite or above its limit at step {steps - 1}")
+    failure = failure or state.finished.failure
     digests = Values() if data is None else data.digests
     return Outcome(
         run_id=spec.run_id,
-        status="finished" if is_finished else "diverged" if failure and failure.kind == "diverged" else "failed",
+        status="finished" if failure is None else STATUSES.get(failure.kind, "failed"),
         started=started.isoformat(),
         finished=datetime.now(UTC).isoformat(),
-        responses=Values(val_bpb=score.bits_per_byte) if score is not None and is_finished else Values(),
+        responses=Values() if score is None or failure else state.finished.responses.with_({VAL: score.bits_per_byte}),
         counters=_counters(state),
         derived=state.resolved.derived,
         digests=digests.with_(scored=state.scored, code=code_digest()),
@@ -292,6 +304,7 @@ def _outcome(spec: RunSpec, state: _Run, started: datetime, failure: Failure | N
             tiktoken=version("tiktoken"),
         ),
         fired=tuple(state.progress.fired),
+        artifact=state.finished.artifact,
         failure=failure,
     )
 
