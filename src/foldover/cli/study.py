@@ -94,9 +94,8 @@ def plan(study: Path, jobs: int | None, as_json: bool) -> None:
     Exit 1 if the artifact of a condition is predicted to be over its cap.
     """
     from foldover.cli.plan_text import plan_text
-    from foldover.lab import caps_exceeded
+    from foldover.lab import caps_exceeded, outline
     from foldover.lab import check as check_study
-    from foldover.lab import outline
 
     settings = with_jobs(Settings(), jobs)
     checked = check_study(study)
