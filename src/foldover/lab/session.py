@@ -56,12 +56,14 @@ def check(path: Path) -> Study:
 
 
 def parse_study(text: str, path: str) -> Study:
-    """The study in a text. Raises StudyError; also for a cap on artifacts, which no trainer packs so far."""
+    """The study in a text. Raises StudyError; also for a cap on artifacts where the baseline makes none."""
     study = parse(text, path, get_trainer)
-    if any(budget.artifact_bytes is not None for stage in study.stages for budget in stage.budgets):
+    has_cap = any(budget.artifact_bytes is not None for stage in study.stages for budget in stage.budgets)
+    if has_cap and "artifact_bytes" not in get_trainer(study.baseline.trainer).resolve(study.baseline).derived:
         line = next(i for i, content in enumerate(text.splitlines(), start=1) if "artifact_bytes" in content)
         message = (
-            f"trainer `{study.baseline.trainer}` packs no artifact: `artifact_bytes` would do nothing. Leave it out."
+            f"the baseline makes no artifact of trainer `{study.baseline.trainer}`: `artifact_bytes` would do nothing. "
+            'Set `"export.artifact" = true` under [baseline.set], or leave it out.'
         )
         raise StudyError(path, [Problem(line=line, message=message)])
     return study
