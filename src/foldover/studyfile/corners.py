@@ -20,11 +20,12 @@ MOST_CORNERS = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What the factors stand on."""
+    """What the factors stand on. response: that is judged."""
 
     trainer: TrainerInfo
     baseline: Recipe
     report: Report
+    response: str = ""
 
     def resolve(self, changes: Mapping[str, Scalar]) -> Resolved | RecipeError:
         """The baseline with some levers changed, or why the trainer cannot build it."""
@@ -43,12 +44,30 @@ def check_all(ground: Ground, factors: Mapping[str, Factor | None], stages: Sequ
         return
     _check_corners(ground, factors, stages)
     known = [factor for factor in factors.values() if factor is not None]
+    _check_response(ground, known, stages)
     for index, stage in enumerate(stages):
         if stage is not None and stage.branch is not None and len(known) == len(factors):
             changes = [_changes(known, corner) for corner in _corners(stage, known)]
             found = [ground.resolve(change) for change in changes or [{}]]
             branched = [resolved for resolved in found if isinstance(resolved, Resolved)]
             check_branches(ground.trainer, ground.report, index, stage, branched)
+
+
+def _check_response(ground: Ground, factors: Sequence[Factor], stages: Sequence[Stage | None]) -> None:
+    """Every run of the screens gives the response that is judged; where their corners are not known, single levels."""
+    rows = [_changes(factors, corner) for stage in stages if stage is not None for corner in _corners(stage, factors)]
+    alone = [{factor.lever: level} for factor in factors for level in (factor.low, factor.high)]
+    for changes in rows or [{}, *alone]:
+        found = ground.resolve(changes)
+        given = found.responses if isinstance(found, Resolved) else ()
+        if given and ground.response not in given:
+            settings = ", ".join(f"{name} = {value!r}" for name, value in changes.items()) or "the baseline"
+            ground.report.add(
+                ("study", "response"),
+                f"[study]: a run at {settings} gives no `{ground.response}`, only {', '.join(given)}. Switch on what "
+                "gives it, such as `export.artifact` under [baseline.set], or name another response.",
+            )
+            return
 
 
 def _changes(factors: Sequence[Factor], corner: Sequence[int]) -> Mapping[str, Scalar]:

@@ -17,6 +17,7 @@ from foldover.studyfile.sections import (
     read_response,
     read_trainer,
     read_values,
+    with_factors,
 )
 from foldover.studyfile.stages import read_stages
 from foldover.studyfile.table import Report, Table
@@ -61,7 +62,8 @@ def _read(content: Mapping[str, object], report: Report, trainer_of: TrainerOf, 
     table = root.table("constants", title="[constants]")
     constants = read_values(table, trainer.constants, trainer.constants.defaults(), noun="constant")
     if baseline is not None:
-        check_all(Ground(trainer=trainer, baseline=baseline, report=report), factors, stages)
+        baseline = with_factors(baseline, trainer.levers, factors)
+        check_all(Ground(trainer=trainer, baseline=baseline, report=report, response=str(response)), factors, stages)
     if report.problems or baseline is None or constants is None:
         return None
     return Study(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import cast, get_args
 
 from foldover.core import (
@@ -12,6 +13,7 @@ from foldover.core import (
     Correction,
     Direction,
     EffectMethod,
+    Factor,
     Gate,
     LeverSet,
     Limit,
@@ -102,6 +104,14 @@ def read_baseline(table: Table | None, name: str, trainer: TrainerInfo) -> Recip
         base = trainer.presets[preset]
     values = read_values(table.table("set", title="[baseline.set]"), trainer.levers, base, noun="lever")
     return None if values is None or ("preset" in table and preset is None) else Recipe(trainer=name, values=values)
+
+
+def with_factors(baseline: Recipe, levers: LeverSet, factors: Mapping[str, Factor | None]) -> Recipe:
+    """The baseline with a value of every lever that is varied, also where sparse values leave it out."""
+    varied = [factor.lever for factor in factors.values() if factor is not None]
+    return replace(
+        baseline, values=baseline.values.with_({name: levers.value(name, baseline.values) for name in varied})
+    )
 
 
 def read_values(table: Table | None, levers: LeverSet, base: Values, *, noun: str) -> Values | None:
