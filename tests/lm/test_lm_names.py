@@ -23,6 +23,7 @@ NAMES = {
     "BIGRAM_DIM": "embedding.bigram_dim",
     "BIGRAM_VOCAB_SIZE": "embedding.bigram_buckets",
     "CASCADE_VR_INIT": "attention.value_residual_init",
+    "CASEOPS_ENABLED": "tokenizer.fold_case",
     "COMPRESSION_FULL_ROW_SCALE": "compression.full_row_scale",
     "COMPRESSION_GRID_REG_WEIGHT": "compression.grid",
     "COMPRESSION_RANK1_REG_WEIGHT": "compression.rank1",

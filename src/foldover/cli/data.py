@@ -34,6 +34,7 @@ def data() -> None:
     help="bpe or sentencepiece (trained here), bytes, path:FILE or tiktoken:NAME.",
 )
 @click.option("--vocab-size", type=int, default=None, help="Ids [default: the tokenizer's, or 1024 if trained here].")
+@click.option("--fold-case", is_flag=True, help="The tokenizer reads text without capitals, with markers for them.")
 @click.option(
     "--accounting",
     type=click.Choice(["raw", "pieces"]),
@@ -53,6 +54,7 @@ def prepare(
     corpus: str,
     tokenizer: str,
     vocab_size: int | None,
+    fold_case: bool,
     accounting: str,
     workers: int | None,
     quiet: bool,
@@ -68,6 +70,7 @@ def prepare(
             corpus,
             tokenizer=tokenizer,
             vocab_size=vocab_size,
+            fold_case=fold_case,
             accounting=cast("Accounting", accounting),
             workers=workers or len(usable_cores()),
             progress=view.prepare,
@@ -136,7 +139,10 @@ def inspect(corpus: str, documents: int | None, quiet: bool, as_json: bool) -> N
 def compare(
     corpus: str, tokenizers: tuple[str, ...], side: str, documents: int | None, quiet: bool, as_json: bool
 ) -> None:
-    """Encode the same documents of CORPUS with several tokenizers: bpe:SIZE, sentencepiece:SIZE, bytes, path:FILE."""
+    """Encode the same documents of CORPUS with several tokenizers: bpe:SIZE, sentencepiece:SIZE, bytes, path:FILE.
+
+    `fold:` before a name: the same, of text without capitals.
+    """
     from foldover.cli.watch import ProgressView
     from foldover.lab.data import compare_data
 

@@ -6,11 +6,13 @@
 from foldover.data.accounting import Accounting, ByteTable
 from foldover.data.blocks import BlockRows, StreamOrder
 from foldover.data.cache import prepare, prepare_source
+from foldover.data.casing import fold, unfold
 from foldover.data.choice import TOKENIZERS, choose_tokenizer, load_tokenizer
 from foldover.data.compare import Comparison, TokenizerFigures, compare_tokenizers
 from foldover.data.contiguous import StreamRows
 from foldover.data.corpus import Corpus, CorpusSource, Document, Side, num_bytes, text_digest
-from foldover.data.encoding import Encoder, Tokenizer, read_tokenizer
+from foldover.data.encoding import Encoder, Tokenizer
+from foldover.data.folded import FoldedTokenizer
 from foldover.data.hub import HubClient, HuggingFaceClient, hub_source
 from foldover.data.listing import PreparedFolder, list_prepared
 from foldover.data.order import shuffled
@@ -33,6 +35,7 @@ from foldover.data.stream import TokenStream, check_bytes, encode_documents
 from foldover.data.survey import ShardSurvey, SideSurvey, Survey, survey
 from foldover.data.token_folder import TokenSource
 from foldover.data.tokenizer import PATTERN, SPECIALS, BytePairTokenizer, train_tokenizer
+from foldover.data.tokenizer_file import read_tokenizer
 from foldover.data.validation import (
     ScoredRows,
     ValidationOrder,
@@ -57,6 +60,7 @@ __all__ = [
     "Document",
     "Encoder",
     "Facts",
+    "FoldedTokenizer",
     "HubClient",
     "HuggingFaceClient",
     "Loader",
@@ -96,6 +100,7 @@ __all__ = [
     "corpus_source",
     "cut_units",
     "encode_documents",
+    "fold",
     "hub_source",
     "list_prepared",
     "load_sotu",
@@ -114,6 +119,7 @@ __all__ = [
     "train_rows",
     "train_sentencepiece",
     "train_tokenizer",
+    "unfold",
     "validation_digest",
     "validation_rows",
     "witten_bell_bits",

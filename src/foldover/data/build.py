@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foldover.core import DataError
+from foldover.data.casing import fold
 from foldover.data.choice import TokenizerChoice
 from foldover.data.corpus import text_of
-from foldover.data.encoding import Tokenizer, read_tokenizer
+from foldover.data.encoding import Tokenizer
 from foldover.data.finish import facts_of
+from foldover.data.folded import FoldedTokenizer
 from foldover.data.parts import StreamedSource, total_bytes
 from foldover.data.piece_model import SentencePieceTokenizer, train_sentencepiece
 from foldover.data.prepared import FILES, TOKENIZER, VAL_BYTES, seal
 from foldover.data.progress import Progress, part_of
 from foldover.data.streaming import encode_corpus, read_state
 from foldover.data.tokenizer import train_tokenizer
+from foldover.data.tokenizer_file import read_tokenizer
 from foldover.rundir import write_atomic
 
 TRAINING_CHARS = 1_000_000_000
@@ -76,11 +79,14 @@ def _tokenizer(source: StreamedSource, choice: TokenizerChoice, folder: Path, re
 
 def _train(source: StreamedSource, choice: TokenizerChoice) -> Tokenizer:
     document_chars = DOCUMENT_CHARS if total_bytes(source.train) > TRAINING_CHARS else None
-    if choice.kind == "bpe":
-        return train_tokenizer(
-            _texts(source), choice.vocab_size, document_chars=document_chars, total_chars=TRAINING_CHARS
-        )
     texts = (text[:document_chars] for text in _texts(source))
+    tokenizer = _trained_on(map(fold, texts) if choice.fold_case else texts, choice)
+    return FoldedTokenizer(inner=tokenizer) if choice.fold_case else tokenizer
+
+
+def _trained_on(texts: Iterator[str], choice: TokenizerChoice) -> Tokenizer:
+    if choice.kind == "bpe":
+        return train_tokenizer(texts, choice.vocab_size, total_chars=TRAINING_CHARS)
     return SentencePieceTokenizer(model=train_sentencepiece(texts, choice.vocab_size, total_chars=TRAINING_CHARS))
 
 

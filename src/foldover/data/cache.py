@@ -51,6 +51,7 @@ def prepare(
     vocab_size: int = 1024,
     *,
     tokenizer: str = "bpe",
+    fold_case: bool = False,
     accounting: Accounting = "raw",
     cache: Path | None = None,
     progress: Progress | None = None,
@@ -60,7 +61,8 @@ def prepare(
 
     corpus: `sotu`, `path:...` (see `foldover.data.local`) or `hub:OWNER/NAME` (see `foldover.data.hub`).
     tokenizer: `bpe` or `sentencepiece` (trained on the training side), `bytes`, `path:FILE` or `tiktoken:NAME`;
-    vocab_size: its size. accounting: which bytes the metric divides by (see `foldover.data.accounting`).
+    vocab_size: its size. fold_case: whether it reads text without capitals (see `foldover.data.casing`); bytes stay
+    those of the text. accounting: which bytes the metric divides by (see `foldover.data.accounting`).
     cache: folder of prepared corpora; default `$FOLDOVER_CACHE`, else the platform's cache folder for foldover.
     progress: gets the phase and the fraction of the whole done, from 0 to 1; not called if nothing is to do.
     workers: processes that encode a large corpus; more than one only from a program whose main module is guarded.
@@ -75,6 +77,7 @@ def prepare(
         source,
         vocab_size,
         tokenizer=tokenizer,
+        fold_case=fold_case,
         accounting=accounting,
         cache=cache,
         progress=progress,
@@ -87,13 +90,14 @@ def prepare_source(
     vocab_size: int,
     *,
     tokenizer: str = "bpe",
+    fold_case: bool = False,
     accounting: Accounting = "raw",
     cache: Path | None = None,
     progress: Progress | None = None,
     workers: int = 1,
 ) -> PreparedData:
     """As `prepare`, for a corpus that is in no table."""
-    choice = choose_tokenizer(tokenizer, vocab_size)
+    choice = choose_tokenizer(tokenizer, vocab_size, fold_case=fold_case)
     _check_accounting(source, choice, accounting)
     root = cache_folder(cache)
     folder = root / _name(source, choice)
@@ -123,13 +127,26 @@ def _name(source: Source, choice: TokenizerChoice) -> str:
         "specials": SPECIALS,
         "references": REFERENCE_ORDERS,
     }
-    if choice.kind == "bpe" and choice.fixed is None:
+    if choice.is_usual:
         return f"{source.name}-{choice.vocab_size}-{digest(parts)[:16]}"
     key = digest({**parts, "tokenizer": choice.key})
-    return f"{source.name}-{choice.kind}-{choice.vocab_size}-{key[:16]}"
+    kind = choice.kind if choice.fixed is not None or not choice.fold_case else f"folded-{choice.kind}"
+    return f"{source.name}-{kind}-{choice.vocab_size}-{key[:16]}"
 
 
 def _check_accounting(source: Source, choice: TokenizerChoice, accounting: Accounting) -> None:
+    if choice.fold_case and isinstance(source, TokenSource):
+        raise DataError(
+            f"{source.location} holds tokens, not text whose case could be folded",
+            value="tokenizer.fold_case = true",
+            fix="Set tokenizer.fold_case to false, or name a corpus of text.",
+        )
+    if choice.fold_case and accounting == "pieces":
+        raise DataError(
+            "the pieces of folded text are not those of the text, so their bytes are no measure of it",
+            value=f"accounting = {accounting}, tokenizer.fold_case = true",
+            fix='Set the constant accounting = "raw", or tokenizer.fold_case to false.',
+        )
     if not isinstance(source, TokenSource):
         return
     if choice.fixed is None:
@@ -169,7 +186,7 @@ def _build_if_damaged(source: Source, choice: TokenizerChoice, folder: Path, rep
     if folder.exists():
         logger.warning("prepared corpus damaged folder=%s files=%s action=rebuild", folder, ",".join(damaged))
     partial = folder.with_name(f".{folder.name}.partial")
-    if isinstance(source, CorpusSource) and choice.kind == "bpe" and choice.fixed is None:
+    if isinstance(source, CorpusSource) and choice.is_usual:
         _remove(partial)  # of a builder that was killed
         partial.mkdir()
         with _removed_on_error(partial, BaseException):

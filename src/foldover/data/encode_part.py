@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from foldover.core import DataError
 from foldover.data.corpus import Document, text_of
-from foldover.data.encoding import Encoder, Tokenizer, read_tokenizer
+from foldover.data.encoding import Encoder, Tokenizer
 from foldover.data.parts import Part
+from foldover.data.tokenizer_file import read_tokenizer
 
 HASH_BYTES = 16
 

@@ -1,14 +1,12 @@
-"""What a tokenizer is to the rest of foldover, and reading one back from the text that it writes."""
+"""What a tokenizer is to the rest of foldover."""
 
 from __future__ import annotations
 
-import json
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foldover.core import DataError
 from foldover.data.accounting import ByteTable
 
 
@@ -68,20 +66,4 @@ class Tokenizer(Protocol):
         """An encoder. Raises DataError that names the extra if its library is not installed."""
 
     def to_json(self) -> str:
-        """The tokenizer as text, for `read_tokenizer`."""
-
-
-def read_tokenizer(text: str) -> Tokenizer:
-    """The tokenizer that some `to_json` wrote. Raises DataError if the text is not one."""
-    from foldover.data.piece_model import SentencePieceTokenizer
-    from foldover.data.ranks import RankTokenizer
-    from foldover.data.tokenizer import BytePairTokenizer
-
-    try:
-        form = json.loads(text)["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"a tokenizer file is damaged: {error!r}", fix="Prepare the corpus again.") from error
-    for kind in (SentencePieceTokenizer, RankTokenizer):
-        if form == kind.FORMAT:
-            return kind.from_json(text)
-    return BytePairTokenizer.from_json(text)
+        """The tokenizer as text, for `tokenizer_file.read_tokenizer`."""

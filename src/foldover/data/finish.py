@@ -36,7 +36,7 @@ def facts_of(
     """The facts of a corpus whose token files are complete."""
     train, val = _beginning(source, "train"), _beginning(source, "val")
     bits = witten_bell_bits(train, val, max(orders), progress=progress)
-    packages = _PACKAGES.get(tokenizer.name, ("tiktoken",))
+    packages = _PACKAGES.get(tokenizer.name.removeprefix("folded-"), ("tiktoken",))
     return Facts(
         digests=Values(
             corpus=source.digest,

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from foldover.core import DataError, LedgerError, Values, from_json, to_json
 from foldover.data.accounting import Accounting
-from foldover.data.encoding import Tokenizer, read_tokenizer
+from foldover.data.encoding import Tokenizer
 from foldover.data.shard import write_shard
 from foldover.data.shards import TokenShards
 from foldover.data.stream import TokenStream
 from foldover.data.tokenizer import BytePairTokenizer
+from foldover.data.tokenizer_file import read_tokenizer
 from foldover.rundir import sha256_of_file, write_atomic
 
 TOKENIZER, META, CHECKSUMS = "tokenizer.json", "meta.json", "checksums.json"

@@ -9,6 +9,7 @@ from foldover.data import (
     Accounting,
     Comparison,
     CorpusSource,
+    FoldedTokenizer,
     PreparedData,
     PreparedFolder,
     Side,
@@ -27,6 +28,7 @@ from foldover.data import (
 
 Progress = Callable[[str, float], None]
 TRAINED = ("bpe", "sentencepiece")
+FOLDED = "fold:"
 DEFAULT_VOCAB_SIZE = 1024
 
 
@@ -45,13 +47,22 @@ def prepare_data(
     tokenizer: str,
     vocab_size: int | None,
     accounting: Accounting,
+    fold_case: bool = False,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> PreparedData:
     """`foldover.data.prepare`; without a vocab_size, that of the tokenizer, or 1024 for one to be trained."""
     if vocab_size is None:
         vocab_size = DEFAULT_VOCAB_SIZE if tokenizer in TRAINED else load_tokenizer(tokenizer).vocab_size
-    return prepare(corpus, vocab_size, tokenizer=tokenizer, accounting=accounting, workers=workers, progress=progress)
+    return prepare(
+        corpus,
+        vocab_size,
+        tokenizer=tokenizer,
+        fold_case=fold_case,
+        accounting=accounting,
+        workers=workers,
+        progress=progress,
+    )
 
 
 def list_data(*, is_thorough: bool = False) -> tuple[PreparedFolder, ...]:
@@ -75,20 +86,24 @@ def compare_data(
     """The same documents under several tokenizers.
 
     tokenizers: `bpe:SIZE` and `sentencepiece:SIZE` (trained on the training side, and kept in the cache), `bytes`,
-    `path:FILE`, `tiktoken:NAME`. Raises DataError for an unknown one, or a corpus without text.
+    `path:FILE`, `tiktoken:NAME`; with `fold:` in front, of text without capitals. Raises DataError for an unknown one,
+    or a corpus without text.
     """
     source = corpus_source(corpus, progress=progress)
     if isinstance(source, TokenSource):
         raise DataError(f"{corpus} holds tokens, not text to compare on", fix="Name a corpus of text.")
     named: list[tuple[str, Tokenizer]] = []
     for name in tokenizers:
-        kind, _, size = name.partition(":")
+        is_folded, inner = name.startswith(FOLDED), name.removeprefix(FOLDED)
+        kind, _, size = inner.partition(":")
         if kind not in TRAINED:
-            named.append((name, load_tokenizer(name)))
+            found = load_tokenizer(inner)
+            named.append((name, FoldedTokenizer(inner=found) if is_folded else found))
             continue
         if not size.isdecimal():
             raise DataError("a tokenizer to be trained needs a size", value=name, fix=f"Write {kind}:1024.")
-        named.append((name, prepare_source(source, int(size), tokenizer=kind, progress=progress).tokenizer))
+        made = prepare_source(source, int(size), tokenizer=kind, fold_case=is_folded, progress=progress)
+        named.append((name, made.tokenizer))
     if isinstance(source, CorpusSource):
         loaded = source.load()
         return compare_tokenizers(corpus, loaded.val if side == "val" else loaded.train, named, limit=limit)

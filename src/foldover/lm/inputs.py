@@ -29,6 +29,7 @@ def open_data(
         constants.text("corpus"),
         recipe.values.integer("tokenizer.vocab_size"),
         tokenizer=str(recipe.values.get("tokenizer.name", "bpe")),
+        fold_case=bool(recipe.values.get("tokenizer.fold_case", False)),
         accounting=cast(Accounting, constants.get("accounting", "raw")),
         progress=progress,
     )
