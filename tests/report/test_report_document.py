@@ -14,7 +14,7 @@ from foldover.report import SCHEMA, Document, ReportInputs, build_report, render
 
 TOP_LEVEL = {
     "schema", "answer", "study", "design", "effects", "conditions", "verdicts", "recommendation", "packages",
-    "totals", "runs", "references", "curves", "provenance",
+    "totals", "runs", "references", "curves", "sections", "provenance",
 }  # fmt: skip
 EFFECT = {"term", "budget", "estimate", "low", "high", "p", "q", "retained", "n", "df", "aliased_with"}
 PACKAGE = {

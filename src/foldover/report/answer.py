@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from foldover.report.numbers import counted, decimals_for, listed, percent, plain, setting, signed
-from foldover.report.reading import Row, budgets_of, half_width, main_effects
+from foldover.report.reading import Row, budgets_of, half_width, main_effects, package_labels, package_names
 
 # More changed levers than this are counted, not listed, in the headline.
 MOST_CHANGES = 5
@@ -70,8 +70,10 @@ def _no_result(document: Row) -> str:
 def _points(document: Row) -> list[str]:
     points = []
     tested = [effect for effect in main_effects(document) if not effect["descriptive"] and effect["limit"]]
-    for budget in budgets_of(tested):
-        points.append(_retained([effect for effect in tested if effect["budget"] == budget], budget))
+    labels = package_labels(tested)
+    for package in sorted(package_names(tested), key=lambda name: _place(tested, name)):
+        own = [effect for effect in tested if effect["package"] == package]
+        points.append(_retained(own, _where(own[0], labels[package])))
     if tested:
         points.append(_largest(tested, document))
     elif main_effects(document):
@@ -79,18 +81,33 @@ def _points(document: Row) -> list[str]:
     return points
 
 
-def _retained(effects: list[Row], budget: str) -> str:
+def _place(effects: list[Row], package: str) -> tuple[str, float, str]:
+    limit = next(effect["limit"] for effect in effects if effect["package"] == package)
+    return limit["kind"], limit["amount"], package
+
+
+def _where(effect: Row, label: str) -> str:
+    """The budget; the package too where several have it, and the host and regime that a reader must know."""
+    told = [label] if label != effect["budget"] else []
+    told += [effect["host"]] if effect["host"] else []
+    told += ["one fixed seed, descriptive only"] if effect["regime"] == "fixed" else []
+    words = f" ({', '.join(told)})" if told else ""
+    return f"{effect['budget']}{words}"
+
+
+def _retained(effects: list[Row], where: str) -> str:
     letters = list(dict.fromkeys(effect["term"] for effect in effects))
     kept = [letter for letter in letters if any(e["retained"] for e in effects if e["term"] == letter)]
     if not kept:
-        return f"At {budget} no effect of {counted(len(letters), 'factor')} is retained."
+        return f"At {where} no effect of {counted(len(letters), 'factor')} is retained."
     verb = "is" if len(kept) == 1 else "are"
-    return f"At {budget} the effects of {listed(kept)} {verb} retained, of {counted(len(letters), 'factor')} tested."
+    return f"At {where} the effects of {listed(kept)} {verb} retained, of {counted(len(letters), 'factor')} tested."
 
 
 def _largest(effects: list[Row], document: Row) -> str:
-    shortest = budgets_of(effects)[0]
-    own = [effect for effect in effects if effect["budget"] == shortest]
+    explicit = [effect for effect in effects if effect["regime"] == "explicit"] or effects
+    shortest = budgets_of(explicit)[0]
+    own = [effect for effect in explicit if effect["budget"] == shortest]
     largest = max(own, key=lambda effect: abs(effect["estimate"]))
     decimals = decimals_for([half_width(effect) for effect in own])
     low, high = largest["levels"]

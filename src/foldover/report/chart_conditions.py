@@ -45,9 +45,14 @@ def ordering(document: Row, package: str) -> Markup:
 
 
 def roles_shown(document: Row) -> list[str]:
-    """The roles that occur, in the order of ROLE_WORDS."""
+    """The roles that occur: those of ROLE_WORDS in its order, then the study's own."""
     found = {row["role"] for row in document["conditions"]}
-    return [role for role in ROLE_WORDS if role in found]
+    return [role for role in ROLE_WORDS if role in found] + sorted(found - set(ROLE_WORDS))
+
+
+def role_colour(role: str) -> str:
+    """A CSS colour: the role's own where the page has one."""
+    return f"var(--role-{role})" if role in ROLE_WORDS else "var(--accent)"
 
 
 def yardsticks(document: Row) -> Markup | None:
@@ -110,7 +115,7 @@ def _references(references: Row, scale: svg.Scale, bottom: float) -> list[Markup
 
 
 def _condition(row: Row, y: float, scale: svg.Scale, decimals: int) -> list[Markup]:
-    colour = f"--c:var(--role-{row['role']})"
+    colour = f"--c:{role_colour(row['role'])}"
     seeds = [scale(run["value"]) for run in row["values"] if run["value"] is not None]
     marks = [svg.line(x, y - 5, x, y + 5, class_="seed") for x in seeds]
     if row["low"] is not None:

@@ -15,6 +15,7 @@ from foldover.report.findings import describe_conditions, describe_effects, desc
 from foldover.report.inputs import ReportInputs
 from foldover.report.plan import describe_design, describe_study
 from foldover.report.reading import Document
+from foldover.report.would_change import would_change
 
 SCHEMA = "foldover.report/1"
 
@@ -25,8 +26,8 @@ def build_report(inputs: ReportInputs) -> Document:
     """The document of `report.json`: plain JSON values, numbers in full precision, no time of rendering.
 
     Top level: schema, answer, study, design (None where there is none), effects, conditions, verdicts,
-    recommendation (None), packages, totals, runs, references, curves, provenance. The same inputs give the
-    same document. Raises AnalysisError for a finding that is not a finite number: a failure is a status.
+    recommendation (None), packages, totals, runs, references, curves, sections, provenance. The same inputs give
+    the same document. Raises AnalysisError for a finding that is not a finite number: a failure is a status.
     """
     document: dict[str, object] = {
         "schema": SCHEMA,
@@ -41,10 +42,13 @@ def build_report(inputs: ReportInputs) -> Document:
         "runs": describe_runs(inputs),
         "references": inputs.references,
         "curves": describe_curves(inputs.curves),
+        "sections": inputs.sections,
         "provenance": describe_provenance(inputs, SCHEMA),
     }
     plain: Document = to_plain(document)
     plain["answer"] = describe_answer(plain)
+    if plain["recommendation"] is not None:
+        plain["recommendation"]["would_change"] = would_change(plain)
     _refuse_not_finite(plain, "report")
     return plain
 

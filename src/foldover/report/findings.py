@@ -23,7 +23,7 @@ FEWEST_SEEDS = 3
 def describe_effects(inputs: ReportInputs) -> list[dict[str, object]]:
     """Every effect as estimated, with the levels it lies between and the package it comes from."""
     packages = {package.name: package for package in inputs.packages}
-    return [_effect(effect, inputs.study, packages.get(effect.package)) for effect in inputs.effects]
+    return [_effect(effect, inputs, packages.get(effect.package)) for effect in inputs.effects]
 
 
 def describe_conditions(inputs: ReportInputs) -> list[dict[str, object]]:
@@ -78,7 +78,8 @@ def describe_recommendation(inputs: ReportInputs) -> dict[str, object] | None:
     }
 
 
-def _effect(effect: Effect, study: Study, package: Package | None) -> dict[str, object]:
+def _effect(effect: Effect, inputs: ReportInputs, package: Package | None) -> dict[str, object]:
+    study = inputs.study
     factors = _factors_of(effect.term, study)
     main = factors[0] if len(factors) == 1 and effect.term == factors[0].letter else None
     return {
@@ -89,6 +90,8 @@ def _effect(effect: Effect, study: Study, package: Package | None) -> dict[str, 
         "stage": package.stage if package else "",
         "limit": package.budget.limit if package else None,
         "seeds": package.seeds if package else [],
+        "host": inputs.study.title_of(package.host) if package else "",
+        "regime": package.regime if package else "explicit",
         "descriptive": effect.retained is None,
         "better": _better(effect, study) if effect.retained else None,
     }
@@ -112,10 +115,12 @@ def _condition(
         **to_plain(summary),
         "stage": package.stage if package else "",
         "limit": package.budget.limit if package else None,
-        "role": _role(package, levels, study),
+        "host": study.title_of(package.host) if package else "",
+        "regime": package.regime if package else "explicit",
+        "role": inputs.roles.get((summary.package, summary.condition)) or _role(package, levels, study),
         "is_recommended": recommended is not None
         and (recommended.package, recommended.condition) == (summary.package, summary.condition),
-        "descriptive": summary.n < FEWEST_SEEDS,
+        "descriptive": len(summary.seeds) < FEWEST_SEEDS,
         "coded": levels,
         "levels": {factor.lever: runs[0].spec.recipe.values.get(factor.lever) for factor in study.factors}
         if runs

@@ -17,6 +17,7 @@ from foldover.core import (
     Values,
     Verdict,
 )
+from foldover.report.section import Section
 
 Curve = Mapping[str, Sequence[float | None]]
 
@@ -28,7 +29,8 @@ class ReportInputs:
     design: of the first screen (None where there is none); records: every attempt, those that failed or were
     lost too; recommendation: None while the study has not come to one; curves: by run id, columns of equal
     length such as `progress` and `train_loss`; references: yardsticks in units of the response (`order_0`:
-    bits per byte of a byte model of that order); ledger_digest: of the records; version: of foldover.
+    bits per byte of a byte model of that order); ledger_digest: of the records; version: of foldover. sections: what
+    else was found, as sentences, tables and pictures; roles: what a condition is there for, by (package, condition).
     """
 
     study: Study
@@ -43,3 +45,5 @@ class ReportInputs:
     references: Values = EMPTY
     ledger_digest: str = ""
     version: str = ""
+    sections: tuple[Section, ...] = ()
+    roles: Mapping[tuple[str, str], str] = field(default_factory=dict)

@@ -11,6 +11,8 @@ from markupsafe import Markup, escape
 
 from foldover.report import chart_conditions, chart_curves, chart_effects, numbers
 from foldover.report.answer import shared_training
+from foldover.report.chart_intervals import intervals
+from foldover.report.formats import cell
 from foldover.report.reading import (
     STATUSES,
     Row,
@@ -32,6 +34,9 @@ DECISION_WORDS = {
     "drop": "dropped",
     "confirm": "confirmed",
     "undecided": "undecided",
+    "more_seeds": "undecided: more seeds",
+    "fold_over": "doubtful: fold over",
+    "carry": "carried on",
 }
 STATUS_WORDS = {
     "finished": "finished",
@@ -87,6 +92,8 @@ def _views(document: Row) -> dict[str, object]:
         "decision_words": DECISION_WORDS,
         "status_words": STATUS_WORDS,
         "role_words": chart_conditions.ROLE_WORDS,
+        "role_colour": chart_conditions.role_colour,
+        "sections": [_section(section) for section in document["sections"]],
         "roles": chart_conditions.roles_shown(document),
         "budget_colours": chart_effects.budget_colours(document),
         "is_single_seeded": any(effect["descriptive"] for effect in main_effects(document)),
@@ -112,6 +119,27 @@ def _views(document: Row) -> dict[str, object]:
         "shared_training": shared_training(document),
         "disputed": _disputed(document["provenance"]),
     }
+
+
+def _section(section: Row) -> dict[str, object]:
+    """A section with its pictures drawn and its cells as words."""
+    tables = [
+        {
+            **table,
+            "cells": [
+                [_cell(value, column, table["decimals"]) for value, column in zip(row, table["columns"], strict=True)]
+                for row in table["rows"]
+            ],
+        }
+        for table in section["tables"]
+    ]
+    pictures = [(picture["title"], intervals(picture)) for picture in section["pictures"] if picture["marks"]]
+    return {**section, "tables": tables, "pictures": pictures}
+
+
+def _cell(value: object, column: Row, decimals: int) -> Markup:
+    shown = cell(value, column, decimals)
+    return _data(value, shown) if isinstance(value, float) else escape(shown)
 
 
 def _number(value: float | None, decimals: int = numbers.USUAL_DECIMALS) -> Markup:

@@ -116,6 +116,9 @@ if TYPE_CHECKING:
     from foldover.stats.families import FamilyRegister as FamilyRegister
     from foldover.stats.families import FamilyResult as FamilyResult
     from foldover.stats.families import Hypothesis as Hypothesis
+    from foldover.stats.fidelity import OrderFidelity as OrderFidelity
+    from foldover.stats.fidelity import order_fidelity as order_fidelity
+    from foldover.stats.fidelity import same_sign_probability as same_sign_probability
     from foldover.stats.importance import Importance as Importance
     from foldover.stats.importance import Share as Share
     from foldover.stats.importance import functional_anova as functional_anova
@@ -140,6 +143,8 @@ if TYPE_CHECKING:
     from foldover.stats.ordering import Reversal as Reversal
     from foldover.stats.ordering import host_interaction as host_interaction
     from foldover.stats.ordering import ordering_agreement as ordering_agreement
+    from foldover.stats.pairing import PairingGain as PairingGain
+    from foldover.stats.pairing import pairing_gain as pairing_gain
     from foldover.stats.pairwise import AllPairs as AllPairs
     from foldover.stats.pairwise import PairComparison as PairComparison
     from foldover.stats.pairwise import WithBest as WithBest
@@ -255,6 +260,7 @@ _HOMES: Mapping[str, str] = {
         omitted_bias rank_effects require_estimable worst_case_effects
     """,
     "families": "Decided Family FamilyRegister FamilyResult Hypothesis",
+    "fidelity": "OrderFidelity order_fidelity same_sign_probability",
     "importance": "Importance Share functional_anova importance_of_log",
     "mixed": "MixedFit fit_mixed",
     "model_search": "CandidateModel near_best_models",
@@ -262,6 +268,7 @@ _HOMES: Mapping[str, str] = {
     "noise": "Component Noise TimeTrend measure_noise time_trend variance_components",
     "ols": "Fit LeastSquares robust_errors vifs",
     "ordering": "InteractionTest OrderingAgreement Reversal host_interaction ordering_agreement",
+    "pairing": "PairingGain pairing_gain",
     "pairwise": "AllPairs PairComparison WithBest all_pairs compare_with_best versus_control",
     "permutation": "PermutationResult freedman_lane permutation_test sign_flip_test",
     "power": """

@@ -1,0 +1,157 @@
+"""The report as files for other documents: tables in Markdown, CSV and LaTeX, pictures in SVG.
+
+Each is made from the document's sections alone. LaTeX tables want the package booktabs.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+from foldover.report import numbers
+from foldover.report.chart_intervals import intervals_file
+
+Format = Literal["html", "md", "csv", "latex"]
+FORMATS: tuple[str, ...] = get_args(Format)
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    numbers.MINUS: "$-$",
+    numbers.NOTHING: "--",
+    "\u00d7": r"$\times$",
+    "\u03b7": r"$\eta$",
+    "\u00b2": r"$^2$",
+}
+_POWER = re.compile("\u00d710([\u207b\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+)")
+_DIGITS = str.maketrans("\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079", "-0123456789")
+
+
+def files_of(document: Mapping[str, Any], kind: str) -> dict[str, str]:
+    """File name to text, of one format: `md` a page and its pictures, `csv` and `latex` a file a table and pictures."""
+    writers: Mapping[str, Callable[[Mapping[str, Any]], dict[str, str]]] = {
+        "md": lambda doc: {"report.md": markdown(doc)},
+        "csv": lambda doc: {f"{table['name']}.csv": csv_of(table) for table in _tables(doc)},
+        "latex": _latex_files,
+    }
+    return {**writers[kind](document), **pictures_of(document)}
+
+
+def pictures_of(document: Mapping[str, Any]) -> dict[str, str]:
+    """File name to SVG text of every picture."""
+    return {
+        f"{picture['name']}.svg": intervals_file(picture)
+        for section in document["sections"]
+        for picture in section["pictures"]
+        if picture["marks"]
+    }
+
+
+def cell(value: object, column: Mapping[str, Any], decimals: int) -> str:
+    """A value as readers see it."""
+    if value is None or value == "":
+        return numbers.NOTHING if value is None else ""
+    kind = column["kind"]
+    if kind in ("number", "signed", "probability", "share") and isinstance(value, int | float):
+        writers: Mapping[str, Callable[[float], str]] = {
+            "number": lambda x: numbers.plain(x, decimals),
+            "signed": lambda x: numbers.signed(x, decimals),
+            "probability": numbers.probability,
+            "share": lambda x: f"{100 * x:.1f}%".replace("-", numbers.MINUS),
+        }
+        return writers[kind](float(value))
+    return numbers.setting(value) if isinstance(value, bool | int | float) else str(value)
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    """The whole report as one Markdown page."""
+    study, answer = document["study"], document["answer"]
+    lines = [f"# {study['question']}", "", answer["headline"], ""]
+    lines += [f"- {point}" for point in answer["points"]]
+    for section in document["sections"]:
+        lines += ["", f"## {section['title']}", ""]
+        lines += [f"- {claim}" for claim in section["claims"]]
+        for note in section["notes"]:
+            lines += ["", note]
+        for picture in section["pictures"]:
+            if picture["marks"]:
+                lines += ["", f"![{picture['title']}]({picture['name']}.svg)"]
+        for table in section["tables"]:
+            lines += ["", f"**{_bars(table['title'])}**", "", *_markdown_table(table)]
+            lines += ["", table["note"]] if table["note"] else []
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def csv_of(table: Mapping[str, Any]) -> str:
+    """One table in full precision: a row of names, then values; nothing where there is none."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([column["name"] for column in table["columns"]])
+    for row in table["rows"]:
+        writer.writerow(["" if value is None else value for value in row])
+    return out.getvalue()
+
+
+def latex_of(table: Mapping[str, Any]) -> str:
+    """One table as a floating environment with rules by booktabs, every cell escaped."""
+    heads = table["columns"]
+    letters = "".join("l" if column["kind"] == "text" else "r" for column in heads)
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escaped(table['title'])}}}",
+        rf"\label{{tab:{table['name']}}}",
+        rf"\begin{{tabular}}{{{letters}}}",
+        r"\toprule",
+        " & ".join(escaped(column["title"]) for column in heads) + r" \\",
+        r"\midrule",
+    ]
+    for row in table["rows"]:
+        cells = [cell(value, column, table["decimals"]) for value, column in zip(row, heads, strict=True)]
+        lines.append(" & ".join(escaped(each) for each in cells) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\smallskip\footnotesize {escaped(table['note'])}"] if table["note"] else []
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def escaped(text: str) -> str:
+    """A text for LaTeX: every character that it would read as a command is written out."""
+    powers = [match.group(1).translate(_DIGITS) for match in _POWER.finditer(text)]
+    parts = ["".join(_LATEX.get(c, c) for c in part) for part in _POWER.split(text)[::2]]
+    return "".join(part + (rf"$\times10^{{{powers[i]}}}$" if i < len(powers) else "") for i, part in enumerate(parts))
+
+
+def _latex_files(document: Mapping[str, Any]) -> dict[str, str]:
+    files = {f"{table['name']}.tex": latex_of(table) for table in _tables(document)}
+    inputs = "".join(rf"\input{{{name.removesuffix('.tex')}}}" + "\n" for name in files)
+    return {**files, "tables.tex": "% needs \\usepackage{booktabs}\n" + inputs}
+
+
+def _markdown_table(table: Mapping[str, Any]) -> list[str]:
+    heads = table["columns"]
+    rule = ["---" if column["kind"] == "text" else "---:" for column in heads]
+    rows = [
+        [_bars(cell(value, column, table["decimals"])) for value, column in zip(row, heads, strict=True)]
+        for row in table["rows"]
+    ]
+    all_rows: Sequence[Sequence[str]] = [[_bars(column["title"]) for column in heads], rule, *rows]
+    return ["| " + " | ".join(row) + " |" for row in all_rows]
+
+
+def _bars(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _tables(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [table for section in document["sections"] for table in section["tables"]]

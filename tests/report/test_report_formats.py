@@ -1,0 +1,141 @@
+"""Tables and pictures as files: Markdown, CSV, LaTeX, SVG, all from a document's sections."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foldover.core import to_plain
+from foldover.report import build_report
+from foldover.report.formats import FORMATS, csv_of, escaped, files_of, latex_of, markdown
+from foldover.report.page import render_html
+from foldover.report.section import Mark, Section, SectionPicture, SectionTable, columns
+
+TABLE = SectionTable(
+    name="effects-screen",
+    title="Effects of A_B & C at 100%",
+    columns=columns("term", "effect:signed", "q:probability", "share:share:share of |SS|", "runs:count"),
+    rows=(("A", 0.0568123, 1.5e-11, 0.4321, 80), ("B|C", -0.0165, None, None, 80)),
+    decimals=4,
+    note="n = 5 seeds",
+)
+PICTURE = SectionPicture(
+    name="figure-effects",
+    title="Effects <by> budget",
+    axis="effect",
+    zero=True,
+    marks=(
+        Mark(label="A", series="5 min", value=0.06, low=0.04, high=0.08),
+        Mark(label="A", series="10 min", value=0.02, low=0.01, high=0.03),
+        Mark(label="B", series="5 min", value=-0.02, hollow=True),
+    ),
+)
+SECTION = Section(
+    name="effects",
+    title="Effects",
+    claims=("A is retained.",),
+    notes=("A note.",),
+    tables=(TABLE,),
+    pictures=(PICTURE,),
+)
+
+
+@pytest.fixture(scope="module")
+def document(make_inputs):
+    return build_report(make_inputs(sections=(SECTION,)))
+
+
+def test_csv_keeps_full_precision_and_leaves_out_what_is_not_there():
+    rows = list(csv.reader(io.StringIO(csv_of(to_plain(TABLE)))))
+    assert rows[0] == ["term", "effect", "q", "share", "runs"]
+    assert float(rows[1][1]) == 0.0568123
+    assert rows[2] == ["B|C", "-0.0165", "", "", "80"]
+
+
+def test_markdown_has_the_answer_claims_and_tables(document):
+    page = markdown(document)
+    assert document["answer"]["headline"] in page
+    assert "- A is retained." in page
+    assert "| A | +0.0568 | 1.5\u00d710\u207b\u00b9\u00b9 | 43.2% | 80 |" in page
+    assert "| B\\|C | \u22120.0165 | \u2013 | \u2013 | 80 |" in page
+    assert "![Effects <by> budget](figure-effects.svg)" in page
+
+
+def test_latex_has_rules_of_booktabs_and_escapes_every_cell():
+    text = latex_of(to_plain(TABLE))
+    assert text.count(r"\toprule") == text.count(r"\midrule") == text.count(r"\bottomrule") == 1
+    assert r"\caption{Effects of A\_B \& C at 100\%}" in text
+    assert r"A & +0.0568 & 1.5$\times10^{-11}$ & 43.2\% & 80 \\" in text
+    assert r"B|C & $-$0.0165 & -- & -- & 80 \\" in text
+    assert r"\begin{tabular}{lrrrr}" in text
+
+
+@given(st.text(alphabet="ab&%$#_{}~^\\\u2212 ", max_size=30))
+def test_escaped_text_has_no_bare_command(text: str):
+    known = (
+        r"\textbackslash{}", r"\textasciitilde{}", r"\textasciicircum{}", "$-$",
+        *("\\" + c for c in "&%$#_{}"),
+    )  # fmt: skip
+    rest = escaped(text)
+    for each in known:
+        rest = rest.replace(each, "")
+    assert not re.search(r"[&%$#_{}~^\\]", rest)
+
+
+def test_pictures_are_whole_svg_files_with_marks_in_place(document):
+    text = files_of(document, "csv")["figure-effects.svg"]
+    root = ET.fromstring(text)  # noqa: S314 (our own)
+    space = "{http://www.w3.org/2000/svg}"
+    assert root.tag == f"{space}svg"
+    assert "var(--" not in root.find(f"{space}style").text
+    circles = [c for c in root.iter(f"{space}circle") if c.get("cy") != "14"]
+    x = [float(c.get("cx")) for c in circles]
+    # Equal distances in values are equal distances in pixels: 0.06, 0.02, -0.02.
+    assert x[0] - x[1] == pytest.approx(x[1] - x[2], abs=0.21)
+    assert [c.get("class") for c in circles] == ["mark", "mark", "hollow"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("md", {"report.md", "figure-effects.svg"}),
+        ("csv", {"effects-screen.csv", "figure-effects.svg"}),
+        ("latex", {"effects-screen.tex", "tables.tex", "figure-effects.svg"}),
+    ],
+)
+def test_each_format_has_its_files(document, kind, names):
+    assert kind in FORMATS
+    files = files_of(document, kind)
+    assert set(files) == names
+    if kind == "latex":
+        assert r"\input{effects-screen}" in files["tables.tex"]
+
+
+def test_the_page_shows_sections_with_their_numbers_in_full(document):
+    page = render_html(document)
+    assert "Findings, stage by stage" in page
+    assert '<data value="0.0568123">+0.0568</data>' in page
+    assert "A is retained." in page
+    assert "Effects &lt;by&gt; budget" in page
+
+
+def test_a_recommendation_says_what_would_change_it(make_inputs):
+    document = build_report(make_inputs())
+    lines = document["recommendation"]["would_change"]
+    own = [row for row in document["conditions"] if row["package"] == document["recommendation"]["package"]]
+    chosen = next(row for row in own if row["is_recommended"])
+    close = [
+        row["condition"]
+        for row in own
+        if row is not chosen and row["low"] <= chosen["high"] and chosen["low"] <= row["high"]
+    ]
+    assert all(any(name in line for line in lines) for name in close)
+    still_open = [v["subject"] for v in document["verdicts"] if v["decision"] == "undecided"]
+    assert any("is not decided" in line or "are not decided" in line for line in lines) == bool(still_open)
+    assert all(f"<li>{line}</li>" in render_html(document) for line in lines)
