@@ -91,6 +91,8 @@ EVERYTHING = {
     "weight_noise": 0.5,
     "meta_ttt": 0.5,
     "meta_ttt_every": 2,
+    "meta_ttt_rates": "learned",
+    "meta_ttt_rates_lr": 10.0,
     "clip_norm": 0.5,
     "batch_start": 0.5,
     "length_start": "1/2",

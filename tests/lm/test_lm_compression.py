@@ -313,6 +313,50 @@ def test_the_variants_of_the_meta_gradient_are_those_of_plain_steps(delta: float
         torch.testing.assert_close(p.grad, (1.0 + delta) * after - delta * before, rtol=1e-4, atol=1e-7)
 
 
+LEARNED = {"meta_ttt": 0.5, "meta_ttt_every": 1, "meta_ttt_lr": 0.1, "meta_ttt_rates": "learned"}
+
+
+@pytest.mark.parametrize("variant", [{}, {"meta_ttt_delta": 0.3}, {"meta_ttt_radius": 0.05}])
+def test_rates_that_do_not_learn_are_the_fixed_rate_to_the_bit(variant: dict[str, float]) -> None:
+    found = []
+    for levers in ({**LEARNED, "meta_ttt_rates_lr": 0.0}, {**LEARNED, "meta_ttt_rates": "fixed"}):
+        model = model_of()
+        matrices = with_matrices(model)
+        meta = FirstOrderMeta(Optimizer(**levers, **variant), matrices, Alone())
+        for step in range(2):
+            meta.add_gradients([rows_of(4)], loss_of(model), step=step)
+        found.append([p.grad for p in matrices])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert meta.state == {}
+
+
+def test_learned_rates_descend_the_weighted_loss_after_the_inner_step() -> None:
+    """Each rate moves by minus the slope of that loss along it, here by differentiating through the inner step."""
+    model, rows = model_of(), rows_of(4)
+    matrices = with_matrices(model)
+    shake(matrices)
+    learning_rate = 0.25
+    meta = FirstOrderMeta(Optimizer(**LEARNED, meta_ttt_rates_lr=learning_rate), matrices, Alone())
+    meta.add_gradients([rows], loss_of(model), step=0)
+    support, query = rows[0::2], rows[1::2]
+    inner = torch.autograd.grad(model.loss(support[:, :-1], support[:, 1:]), matrices)
+    names = [name for p in matrices for name, other in model.named_parameters() if other is p]
+    rates = torch.full((len(matrices),), 0.1, requires_grad=True)
+    moved = {name: p.detach() - rate * g for name, p, rate, g in zip(names, matrices, rates, inner, strict=True)}
+    logits = torch.func.functional_call(model, moved, (query[:, :-1],))
+    loss = 0.5 * nn.functional.cross_entropy(logits.flatten(0, 1), query[:, 1:].flatten())
+    (slopes,) = torch.autograd.grad(loss, [rates])
+    assert slopes.all()
+    torch.testing.assert_close(meta.state["rates"] - 0.1, -learning_rate * slopes, rtol=1e-3, atol=1e-7)
+
+
+def shake(matrices: list[nn.Parameter]) -> None:
+    """Off the zeros of the matrices that write to the stream, which nothing behind them would feel."""
+    with torch.no_grad():
+        for index, p in enumerate(matrices):
+            p.add_(torch.empty(p.shape).normal_(0.0, 0.1, generator=torch.Generator().manual_seed(index)))
+
+
 def test_halves_of_the_rows_do_not_depend_on_micro_batches() -> None:
     rows = torch.arange(12).view(6, 2)
     for sizes in ((6,), (3, 3), (1, 5)):

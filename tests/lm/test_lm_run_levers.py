@@ -70,6 +70,8 @@ TABLE: dict[str, tuple[object, dict[str, object]]] = {
     "optimizer.meta_ttt": (0.5, {"meta_ttt_every": 2}),
     "optimizer.meta_ttt_every": (3, META),
     "optimizer.meta_ttt_lr": (0.5, META),
+    "optimizer.meta_ttt_rates": ("learned", META),
+    "optimizer.meta_ttt_rates_lr": (50.0, {**META, "meta_ttt_rates": "learned"}),
     "optimizer.meta_ttt_rows": ("same", META),
     "optimizer.meta_ttt_delta": (0.5, META),
     "optimizer.meta_ttt_radius": (0.5, META),

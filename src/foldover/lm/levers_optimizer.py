@@ -16,6 +16,7 @@ ORTHOGONALIZATIONS = ("polar_express", "polar_express_golf", "quintic_golf")
 UPDATE_SCALES = ("tall", "ratio", "rms")
 DECAY_FORMS = ("cautious", "plain")
 META_ROWS = ("halves", "same")
+META_RATES = ("fixed", "learned")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +243,24 @@ class Optimizer:
         high=1.0,
         needs="optimizer.meta_ttt",
         source="openai/parameter-golf, pull request 1501",
+    )
+    meta_ttt_rates: str = lever(
+        "fixed",
+        "Whether every matrix takes that step at that rate, or at one of its own, which begins there and is learned "
+        "(MetaSGD).",
+        choices=META_RATES,
+        neutral="fixed",
+        needs="optimizer.meta_ttt",
+        source="Li et al. 2017, arXiv 1707.09835; openai/parameter-golf, pull request 1601 (prose)",
+    )
+    meta_ttt_rates_lr: float = lever(
+        0.001,
+        "Rate at which they are learned: they go so far along the product of the two gradients of their matrix, times "
+        "the weight of the second.",
+        low=0.0,
+        high=100.0,
+        needs="optimizer.meta_ttt_rates=learned",
+        source="foldover",
     )
     meta_ttt_rows: str = lever(
         "halves",

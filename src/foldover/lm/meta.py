@@ -1,16 +1,19 @@
 """Meta-learned test-time training, first order (levers `optimizer.meta_ttt*`).
 
 Every so many steps: t' = t - lr * gradient of the loss on some rows at t, for Muon's matrices t; then the gradient of
-the loss on other rows, taken at t', times a weight, is added to the ordinary gradient. t is put back to the bit. Two
+the loss on other rows, taken at t', times a weight, is added to the ordinary gradient. t is put back to the bit. Three
 variants: the gradient of that loss less the loss at t is added, too (delta); the first gradient is taken a little up
-the slope (SAM).
-Source: texts of openai/parameter-golf, pull requests 1501, 1502, 1601; FOMAML: Finn et al. 2017, arXiv 1703.03400.
-Deviation: all matrices take part; there the first two blocks do not.
+the slope (SAM); each matrix has its own lr, which descends the weighted loss at t' by its gradient, to first order less
+the product of the two gradients (MetaSGD).
+Source: texts of openai/parameter-golf, pull requests 1501, 1502, 1601; FOMAML: Finn et al. 2017, arXiv 1703.03400;
+MetaSGD: Li et al. 2017, arXiv 1707.09835.
+Deviations: all matrices take part; there the first two blocks do not. A learned rate is one number a matrix, with plain
+gradient steps, and may become negative.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -27,12 +30,21 @@ MeanLoss = Callable[[Sequence[Tensor]], Iterable[Tensor]]
 class Meta(Protocol):
     """Adds a gradient to that of the loss; says whether it acted."""
 
+    @property
+    def state(self) -> Mapping[str, Tensor]:
+        """What it has learned."""
+
     def add_gradients(self, micro_batches: Sequence[Tensor], loss_of: MeanLoss, *, step: int) -> bool:
         """For this step."""
 
 
 class NoMeta:
     """Nothing."""
+
+    @property
+    def state(self) -> Mapping[str, Tensor]:
+        """Nothing."""
+        return {}
 
     def add_gradients(self, micro_batches: Sequence[Tensor], loss_of: MeanLoss, *, step: int) -> bool:
         """False."""
@@ -46,6 +58,14 @@ class FirstOrderMeta:
         self._optimizer = optimizer
         self._matrices = tuple(matrices)
         self._ranks = ranks
+        self._is_learned = optimizer.meta_ttt_rates == "learned"
+        # In fp32, to which a factor of a matrix in fp32 is rounded in any case.
+        self._rates = torch.full((len(self._matrices),), optimizer.meta_ttt_lr, dtype=torch.float32)
+
+    @property
+    def state(self) -> Mapping[str, Tensor]:
+        """The rates, shape (matrices,), on the CPU, where they are learned."""
+        return {"rates": self._rates} if self._is_learned else {}
 
     def add_gradients(self, micro_batches: Sequence[Tensor], loss_of: MeanLoss, *, step: int) -> bool:
         """Every `meta_ttt_every` steps, the last of each group of them."""
@@ -60,23 +80,30 @@ class FirstOrderMeta:
         inner = self._gradients(loss_of(support))
         if optimizer.meta_ttt_radius:
             norm = torch.stack([gradient.norm() for gradient in inner]).norm().clamp_min(NORM_FLOOR)
-            self._move(kept, inner, optimizer.meta_ttt_radius / float(norm))
+            self._move(kept, inner, [optimizer.meta_ttt_radius / float(norm)] * len(inner))
             inner = self._gradients(loss_of(support))
-        self._move(kept, inner, -optimizer.meta_ttt_lr)
+        self._move(kept, inner, (-self._rates).tolist())
         outer = self._gradients(loss_of(query))
         self._move(kept)
         self._add(outer, optimizer.meta_ttt + optimizer.meta_ttt_delta)
         if before:
             self._add(before, -optimizer.meta_ttt_delta)
+        if self._is_learned:
+            self._learn(inner, outer, optimizer.meta_ttt + optimizer.meta_ttt_delta)
         return True
 
     @torch.no_grad()
-    def _move(self, kept: Sequence[Tensor], along: Sequence[Tensor] = (), by: float = 0.0) -> None:
-        """To where they were, and from there so far along."""
+    def _learn(self, inner: Sequence[Tensor], outer: Sequence[Tensor], weight: float) -> None:
+        products = [(a * b).sum() for a, b in zip(inner, outer, strict=True)]
+        self._rates.add_(torch.stack(products).float().cpu(), alpha=weight * self._optimizer.meta_ttt_rates_lr)
+
+    @torch.no_grad()
+    def _move(self, kept: Sequence[Tensor], along: Sequence[Tensor] = (), by: Sequence[float] = ()) -> None:
+        """To where they were, and from there so far along, each matrix by a number of its own."""
         for matrix, weight in zip(self._matrices, kept, strict=True):
             matrix.copy_(weight)
-        for matrix, direction in zip(self._matrices, along, strict=bool(along)):
-            matrix.add_(direction, alpha=by)
+        for matrix, direction, factor in zip(self._matrices if along else (), along, by, strict=True):
+            matrix.add_(direction, alpha=factor)
 
     @torch.no_grad()
     def _add(self, gradients: Sequence[Tensor], weight: float) -> None:

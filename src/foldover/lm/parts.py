@@ -50,6 +50,7 @@ class Parts:
             "model": dict(self.model.named_parameters()),
             "optimizer": self.optimizer.state(),
             "average": self.average.state,
+            "meta": self.meta.state,
         }
         return {
             f"{group}/{name}": tensor.detach() for group, tensors in groups.items() for name, tensor in tensors.items()
