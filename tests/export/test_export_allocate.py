@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from foldover.core import BudgetError, bind
 from foldover.export.allocate import Option, allocate, fit_factor, hull
-from foldover.export.fit_cap import candidates_of, fit_cap, predicted_loss
+from foldover.export.fit_cap import candidates_of, error_of, fit_cap, predicted_loss
 from foldover.export.levers import EXPORT_LEVERS, ExportConfig
 from foldover.export.pack import Prepared, pack, pack_one, prepare
 from foldover.export.parts import StoredTensor
@@ -87,7 +88,7 @@ def test_bytes_that_jump_end_below_the_cap_and_a_cap_below_all_is_an_error() -> 
     factor, found = fit_factor(lambda factor: 1000 if factor < 1.3 else 900, cap_bytes=950)
     assert found == 900
     assert factor == pytest.approx(1.3, rel=1e-3)
-    with pytest.raises(BudgetError, match="even with the widest steps"):
+    with pytest.raises(BudgetError, match="takes 1,000 bytes with the widest steps"):
         fit_factor(lambda factor: 1000, cap_bytes=950)
 
 
@@ -222,3 +223,14 @@ def test_selective_pruning_and_a_cap_go_together() -> None:
     found = fit_cap(ready, predicted_bytes, cap_bytes=6000)
     assert found.packed.ones_zeroed > 0
     assert found.num_bytes == predicted_bytes(found.packed.stored) <= 5800
+
+
+def test_a_tensor_that_tokens_pass_twice_counts_twice() -> None:
+    name = "blocks.1.w"
+    tokens = dict.fromkeys(IMPORTANCE, 100)
+    once = prepared(replace(CALIBRATION, tokens=tokens))
+    twice = prepared(replace(CALIBRATION, tokens={**tokens, name: 200}))
+    rounded = np.round(WEIGHTS[name], 1)
+    errors = [error_of(WEIGHTS[name], rounded, each.inputs[name]) for each in (once, twice)]
+    assert errors[0] > 0.0
+    assert errors[1] == pytest.approx(2.0 * errors[0])

@@ -118,7 +118,7 @@ def test_low_bits_of_float16_are_split_off_and_those_of_codes_kept() -> None:
     assert choose_split(scales, is_float=True)[1] >= 4
     assert choose_split(np.array([-31, 5, 31], dtype=np.int8), is_float=False) == (0, 0)
     center, shift = choose_split(np.array([-32768, 0, 32767], dtype=np.int16), is_float=False)
-    assert (center, shift) == (0, 7)
+    assert (center, shift) == (0, 6)
 
 
 def test_costs_of_parts_add_up_to_the_stream() -> None:

@@ -100,10 +100,35 @@ def test_plan_of_gaussian_weights_is_within_five_percent_before_they_exist(bits:
     assert predicted_artifact_bytes(plans) == pytest.approx(exact, rel=0.05)
 
 
-def test_numbers_that_are_kept_are_counted_as_they_are() -> None:
-    plan = TensorPlan(shape=(100, 30), bytes_each=2)
-    assert predicted_artifact_bytes([plan]) - predicted_artifact_bytes([]) == pytest.approx(6000, abs=20)
-    assert predicted_artifact_bytes([], other_bytes=77) - predicted_artifact_bytes([]) == 77
+def test_numbers_that_are_kept_take_what_their_exponents_leave_to_save() -> None:
+    rng, nothing = np.random.default_rng(0), predicted_artifact_bytes([])
+    for kind, size in ((np.float16, 2.0), (np.float32, 4.0)):
+        values = Part(name="values", array=rng.normal(size=(300, 100)).astype(kind), kind="float")
+        tensor = StoredTensor(name="t", shape=(300, 100), scheme="float", parts=(values,))
+        exact = len(pack_artifact({}, [tensor], codec="ans")[0])
+        plan = TensorPlan(shape=(300, 100), bytes_each=size)
+        assert predicted_artifact_bytes([plan]) == pytest.approx(exact, rel=0.05)
+        assert predicted_artifact_bytes([plan]) - nothing < 30000 * size
+    assert predicted_artifact_bytes([], other_bytes=77) - nothing == 77
+
+
+@pytest.mark.parametrize("codec", ["zlib", "lzma", "brotli", "zstd"])
+def test_a_general_codec_is_asked_what_it_makes_of_such_codes(codec: str) -> None:
+    tensors = [tensor for tensor in model(0.4) if tensor.scheme == "grid"]
+    plans = [TensorPlan(shape=tensor.shape, step=0.4, levels=127, scales=tensor.shape[0]) for tensor in tensors]
+    exact = len(pack_artifact({}, tensors, codec=codec)[0])  # type: ignore[arg-type]
+    assert predicted_artifact_bytes(plans, codec=codec) == pytest.approx(exact, rel=0.05)
+    assert predicted_artifact_bytes(plans, codec=codec) > predicted_artifact_bytes(plans)
+
+
+def test_rate_of_codes_after_pruning_is_that_of_sampling() -> None:
+    z = np.random.default_rng(0).normal(size=400_000)
+    for step, levels, zeroed in ((0.4, 31, 0.3), (0.2, 0, 0.05), (0.5, 3, 0.6)):
+        kept = np.where(np.abs(z) < np.quantile(np.abs(z), zeroed), 0.0, z)
+        codes = np.rint(kept / step)
+        codes = codes.clip(-levels, levels) if levels else codes
+        counts = np.unique(codes, return_counts=True)[1] / len(z)
+        assert gaussian_bits(step, levels, zeroed) == pytest.approx(-(counts * np.log2(counts)).sum(), abs=0.01)
 
 
 def test_sixteen_million_bytes_fit_and_one_more_does_not() -> None:

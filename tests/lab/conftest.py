@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from foldover.core import Settings
+from foldover.core import Budget, Limit, Recipe, RunSpec, Settings
 from foldover.execution import Progress
 from foldover.lab import Session, create, open_session, run_study
+from foldover.rundir import RunRoot
+from foldover.trainers import get_trainer
 
 
 class Silent:
@@ -75,3 +77,36 @@ def small_study(tmp_path: Path, quick_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def train_small(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """From a seed to the folder of a run of 12 steps that kept its state. Not to be written to."""
+    from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS
+    from foldover.lm.trainer import LMTrainer
+
+    small = {"depth": 2, "aspect": 32, "context": 64, "total_batch": 512, "vocab_size": 512, "momentum_warmup": 4}
+    recipe = Recipe(trainer="lm", values=LEVERS.complete(small, PRESETS["micro"]))
+    root = RunRoot(tmp_path_factory.mktemp("small"))
+
+    def train(seed: int) -> Path:
+        spec = RunSpec(
+            study="",
+            stage="",
+            package="",
+            condition="small",
+            levels=(),
+            recipe=recipe,
+            budget=Budget(limit=Limit(kind="steps", amount=12.0)),
+            seed=seed,
+            constants=CONSTANTS.complete({"eval_tokens": 4096}),
+        )
+        trainer = get_trainer("lm")
+        assert isinstance(trainer, LMTrainer)
+        trainer.prepare(recipe, spec.constants, lambda phase, share: None)
+        with root.claim(spec) as folder:
+            if folder is not None:
+                root.finish(folder, trainer.train(spec, folder, Settings(device="cpu", keep_state=True)))
+        return root.folder(spec.run_id)
+
+    return train

@@ -11,53 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foldover.core import (
-    ArtifactError,
-    Budget,
-    BudgetError,
-    Limit,
-    OutsideError,
-    Recipe,
-    RecipeError,
-    RunSpec,
-    Settings,
-    UserError,
-)
+from foldover.core import ArtifactError, BudgetError, OutsideError, RecipeError, Settings, UserError
 from foldover.export.container import read_artifact, write_artifact
 from foldover.lab.artifacts import evaluate_levers, evaluate_place, export_levers, export_run, scan_run
-from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS
 from foldover.lm.tensor_file import read_tensors, write_tensors
-from foldover.lm.trainer import LMTrainer
-from foldover.rundir import RunRoot
-from foldover.trainers import get_trainer
 
 SETTINGS = Settings(device="cpu", keep_state=True)
-SMALL = {"depth": 2, "aspect": 32, "context": 64, "total_batch": 512, "vocab_size": 512, "momentum_warmup": 4}
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
+def trained(train_small) -> Path:
     """The folder of a run of 12 steps that kept its state. Not to be written to."""
-    recipe = Recipe(trainer="lm", values=LEVERS.complete(SMALL, PRESETS["micro"]))
-    spec = RunSpec(
-        study="",
-        stage="",
-        package="",
-        condition="small",
-        levels=(),
-        recipe=recipe,
-        budget=Budget(limit=Limit(kind="steps", amount=12.0)),
-        seed=3,
-        constants=CONSTANTS.complete({"eval_tokens": 4096}),
-    )
-    trainer = get_trainer("lm")
-    assert isinstance(trainer, LMTrainer)
-    trainer.prepare(recipe, spec.constants, lambda phase, share: None)
-    root = RunRoot(tmp_path_factory.mktemp("artifacts"))
-    with root.claim(spec) as folder:
-        assert folder is not None
-        root.finish(folder, trainer.train(spec, folder, SETTINGS))
-    return root.folder(spec.run_id)
+    return train_small(3)
 
 
 def outcome_bpb(folder: Path) -> float:

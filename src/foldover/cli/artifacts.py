@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from foldover.cli.options import json_option, pairs, print_json
-from foldover.core import Settings, to_plain
+from foldover.core import Settings, UserError, to_plain
 
 if TYPE_CHECKING:
     from foldover.evaluation.score import Evaluation
@@ -33,6 +33,12 @@ _device = click.option("--device", default="auto", show_default=True, help="auto
 @_preset
 @_set
 @click.option("--cap", type=click.IntRange(min=1), default=None, help="Bytes that artifact and counted code may have.")
+@click.option(
+    "--allocation",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default=None,
+    help="The levers that `foldover allocate` chose, instead of a preset.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -61,6 +67,7 @@ def export(
     preset: str,
     changes: tuple[str, ...],
     cap: int | None,
+    allocation: Path | None,
     out: Path | None,
     code: tuple[Path, ...],
     code_packing: str,
@@ -73,11 +80,14 @@ def export(
     With --cap widths and steps are chosen so that the file lands just under it. The score after the round trip is
     the score; a file over its cap ends with exit code 1.
     """
+    from foldover.lab.allocation import read_allocation
     from foldover.lab.artifacts import export_levers, export_run
 
+    if allocation is not None and changes:
+        raise UserError("--allocation and --set cannot be combined", fix="Set levers when allocating.")
     exported = export_run(
         place,
-        export_levers(pairs(changes), preset=preset),
+        export_levers(pairs(changes), preset=preset) if allocation is None else read_allocation(allocation),
         Settings(threads=threads, device=device),
         out=out,
         cap=cap,

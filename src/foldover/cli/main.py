@@ -14,6 +14,7 @@ import traceback
 import click
 
 import foldover
+from foldover.cli.allocate import allocate
 from foldover.cli.analyse import analyse
 from foldover.cli.artifacts import evaluate, export, inspect, sensitivity
 from foldover.cli.data import data
@@ -58,6 +59,7 @@ for command in (
     export,
     evaluate,
     sensitivity,
+    allocate,
     inspect,
 ):
     app.add_command(command)

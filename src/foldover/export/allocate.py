@@ -58,7 +58,7 @@ def allocate(options: Mapping[str, Sequence[Option]], *, cap_bytes: float, fixed
         raise BudgetError(
             f"the smallest choice of options takes {math.ceil(total):,} bytes",
             value=cap_bytes,
-            fix="Allow coarser options, train a smaller model, or raise the cap.",
+            fix=f"Raise the cap to {math.ceil(total):,} or more, train a smaller model, or allow coarser options.",
         )
     steps = sorted(
         (
@@ -125,7 +125,7 @@ def fit_factor(
     bounds = math.log(narrowest), math.log(widest)
     under: tuple[float, int] | None = None
     over: tuple[float, int] | None = None
-    x, stride = 0.0, 0.25
+    x, stride, found = 0.0, 0.25, 0
     for _ in range(MAX_TRIALS):
         found = bytes_at(math.exp(x))
         if found <= cap_bytes:
@@ -146,7 +146,9 @@ def fit_factor(
             stride *= 2.0
     if under is None:
         raise BudgetError(
-            "the artifact is over the cap even with the widest steps", value=cap_bytes, fix="Allow coarser options."
+            f"the artifact takes {found:,} bytes with the widest steps, more than the cap",
+            value=cap_bytes,
+            fix=f"Raise the cap to {found:,}, train a smaller model, or allow coarser options.",
         )
     return math.exp(under[0]), under[1]
 

@@ -33,6 +33,7 @@ _LANES_PER_TAIL_LANE = 1 << 6
 _TAIL = 6
 # Steps whose table look-ups are done at once.
 _BATCH = 32
+_ENCODED_BATCH = 128
 
 _DAMAGED = "The file is damaged: export again."
 
@@ -99,45 +100,42 @@ def overhead_of(count: int) -> float:
 def _encode(slots: NDArray[np.integer], packed: NDArray[np.uint32], state: NDArray[np.uint32]) -> NDArray[np.uint16]:
     """Words of the symbols, from these states on, which are changed in place."""
     count, lanes = len(slots), len(state)
-    words = np.empty(count, dtype=np.uint16)
     whole = count // lanes * lanes
-    end = _encode_steps(packed[slots[None, whole:].astype(np.intp)], state[: count - whole], words, count)
-    batch = lanes * _BATCH
+    pieces = [_encode_steps(packed.take(slots[None, whole:]), state[: count - whole])]
+    batch = lanes * _ENCODED_BATCH
     for start in range((whole - 1) // batch * batch, -1, -batch):
-        both = packed[slots[start : min(start + batch, whole)].astype(np.intp)]
-        end = _encode_steps(both.reshape(-1, lanes), state, words, end)
-    return words[end:]
+        both = packed.take(slots[start : min(start + batch, whole)])
+        pieces.append(_encode_steps(both.reshape(-1, lanes), state))
+    return np.concatenate(pieces[::-1])
 
 
-def _encode_steps(both: NDArray[np.uint32], x: NDArray[np.uint32], words: NDArray[np.uint16], end: int) -> int:
-    """Steps (steps, lanes) of packed frequencies, from the last to the first, of states x (lanes,).
-
-    Writes words before `end` and gives where they begin.
-    """
+def _encode_steps(both: NDArray[np.uint32], x: NDArray[np.uint32]) -> NDArray[np.uint16]:
+    """Words of steps (steps, lanes) of packed frequencies, taken from the last to the first, of states x (lanes,)."""
     frequencies = both & np.uint32(0xFFFF)
     limits = frequencies << np.uint32(32 - PRECISION)
-    missing = np.uint32(TOTAL) - frequencies
     # x (1 / f), made a little larger, reaches every whole number that x / f reaches, and no other since x < 2**32: its
     # floor is x // f, at a third of the time that integers take.
     inverses = (1.0 + 2.0**-48) / frequencies
+    missing = (np.uint32(TOTAL) - frequencies).view(np.int32)
     both >>= np.uint32(16)
-    quotient, whole = np.empty(len(x), dtype=np.float64), np.empty(len(x), dtype=np.uint32)
-    steps = (limits, inverses, missing, both)
-    for limit, inverse, rest, cumulated in zip(*(array[::-1] for array in steps), strict=True):
-        full = (x >= limit).nonzero()[0]
-        spilled = x[full]
-        words[end - len(full) : end] = spilled  # the low 16 bits
-        end -= len(full)
-        spilled >>= np.uint32(16)
-        x[full] = spilled
+    # x // f < 2**18, so signed numbers hold it, which are converted faster.
+    signed, cumulated = x.view(np.int32), both.view(np.int32)
+    quotient, whole = np.empty(len(x), dtype=np.float64), np.empty(len(x), dtype=np.int32)
+    is_full, sixteen = np.empty(len(x), dtype=bool), np.array([16], dtype=np.uint32)
+    spilled = [x[:0]]
+    for limit, inverse, rest, before in zip(limits[::-1], inverses[::-1], missing[::-1], cumulated[::-1], strict=True):
+        full = np.greater_equal(x, limit, is_full).nonzero()[0]
+        large = x.take(full)
+        spilled.append(large)
+        x[full] = large >> sixteen
         quotient[:] = x  # as a step of its own, since arithmetic of two types is slow
-        quotient *= inverse
+        np.multiply(quotient, inverse, quotient)
         whole[:] = quotient
         # x // f * TOTAL + x % f  =  x + x // f * (TOTAL - f)
-        whole *= rest
-        x += whole
-        x += cumulated
-    return end
+        np.multiply(whole, rest, whole)
+        np.add(signed, whole, signed)
+        np.add(signed, before, signed)
+    return np.concatenate(spilled[::-1]).astype(np.uint16)  # the low 16 bits
 
 
 def decode(stream: bytes, tables: Tables, table_of: NDArray[np.integer]) -> NDArray[np.uint16]:

@@ -21,6 +21,8 @@ from foldover.export.sensitivity import Sensitivity
 
 FACTORS = tuple(2.0 ** (k / 2) for k in range(-8, 9))
 SMALLEST_ERROR = 1e-30
+# Share of the cap that stays free, since a predicted size can be so much too small.
+MARGIN = 0.0005
 MAX_ROUNDS = 12
 
 
@@ -57,9 +59,9 @@ def fit_cap(
     fitted = _fitted(
         replace(prepared, config=replace(prepared.config, correction=whole)),
         bytes_of,
-        cap_bytes,
+        int((1.0 - MARGIN) * cap_bytes),
         {found.name: found.loss for found in sensitivities},
-        tolerance,
+        max(tolerance - MARGIN, MARGIN),
     )
     if not prepared.config.correction.prune_to_bytes:
         return fitted
@@ -85,7 +87,11 @@ def _fitted(
             break
         budget *= 0.999 * cap_bytes / num_bytes
     else:
-        raise BudgetError("no choice of widths ends under the cap", value=cap_bytes, fix="Use steps in sigmas.")
+        raise BudgetError(
+            f"the smallest choice of widths that was reached takes {num_bytes:,} bytes, more than the cap",
+            value=cap_bytes,
+            fix="Raise the cap, or use steps in sigmas: `export.scheme=step`.",
+        )
     return Fitted(packed=packed, schemes=schemes, num_bytes=num_bytes, factor=1.0, frontier=allocation.frontier)
 
 
@@ -99,8 +105,8 @@ def candidates_of(scheme: Scheme) -> tuple[Scheme, ...]:
 
 
 def predicted_loss(weights: np.ndarray, values: np.ndarray, inputs: Inputs) -> float | None:
-    """Half of sum_r mean(g_r^2) (E H E')_rr: the mean rise of a loss whose curvature in outputs is that of their
-    gradients' squares. None where Hessian or gradients are missing. weights, values: (r, c).
+    """Half of sum_r mean(g_r^2) (E H E')_rr: the mean rise, for one use of the tensor, of a loss whose curvature in
+    outputs is that of their gradients' squares. None where Hessian or gradients are missing. weights, values: (r, c).
     """
     if inputs.hessian is None or inputs.gradients is None:
         return None
@@ -113,12 +119,14 @@ def predicted_loss(weights: np.ndarray, values: np.ndarray, inputs: Inputs) -> f
 
 
 def error_of(weights: np.ndarray, values: np.ndarray, inputs: Inputs) -> float:
-    """What a tensor's loss is taken to be proportional to: predicted loss, else output error, else weight error."""
-    predicted = predicted_loss(weights, values, inputs)
-    if predicted is not None:
-        return predicted
-    output = output_error(weights, values, inputs.hessian)
-    return relative_mse(weights, values) if output is None else output
+    """What a tensor's loss is taken to be proportional to: predicted loss, else output error, else weight error.
+
+    Each use of a tensor by a token, as of a block in a loop, adds its own.
+    """
+    error = predicted_loss(weights, values, inputs)
+    if error is None:
+        error = output_error(weights, values, inputs.hessian)
+    return inputs.uses * (relative_mse(weights, values) if error is None else error)
 
 
 def _loss_scales(prepared: Prepared, measured: Mapping[str, float]) -> dict[str, Callable[[float], float]]:

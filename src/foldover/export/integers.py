@@ -7,8 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-# More symbols than this are not worth their table: low bits are split off until they are fewer.
+# More symbols than this are not worth their table: low bits are split off until they are fewer. Of codes most are
+# near zero, where a low bit is far from even, so that splitting costs more; readers take no more than 2**11 symbols.
 _MOST_SYMBOLS = 1 << 10
+_MOST_CODES = 1 << 11
 # Bits of a stored table a symbol, for the choice of the split.
 _BITS_PER_SYMBOL = 4.5
 
@@ -42,7 +44,7 @@ def choose_split(values: NDArray[np.integer], *, is_float: bool) -> tuple[int, i
         return 0, 0
     low, high = int(values.min()), int(values.max())
     if not is_float:
-        return 0, _least_shift(2 * max(-low, high) + 1)
+        return 0, _least_shift(2 * max(-low, high) + 1, _MOST_CODES)
     center = int(np.median(values))
     flat = values.astype(np.int64).ravel() - center
     options = range(_least_shift(high - low + 2), 10, 2)
@@ -51,8 +53,8 @@ def choose_split(values: NDArray[np.integer], *, is_float: bool) -> tuple[int, i
     return center - (1 << shift >> 1), shift
 
 
-def _least_shift(extent: int) -> int:
-    return max(math.ceil(math.log2(extent / _MOST_SYMBOLS)), 0)
+def _least_shift(extent: int, most: int = _MOST_SYMBOLS) -> int:
+    return max(math.ceil(math.log2(extent / most)), 0)
 
 
 def _split_bits(flat: NDArray[np.int64], shift: int) -> float:

@@ -15,7 +15,7 @@ from foldover.export.grid import Steps, encode, make_steps, narrowed
 from foldover.export.parts import Part, StoredTensor
 from foldover.export.restore import grid_values
 from foldover.export.scheme import Scheme
-from foldover.export.tensors import Calibration, TensorInfo, gradients_of, hessian_of, input_sizes_of
+from foldover.export.tensors import Calibration, TensorInfo, gradients_of, hessian_of, input_sizes_of, uses_of
 from foldover.export.transforms import as_columns, awq_columns
 
 LOG = logging.getLogger(__name__)
@@ -72,13 +72,14 @@ class Inputs:
     """What is known of the inputs of one tensor (of its bank, one entry a matrix), ready for any scheme.
 
     hessian: (n, c, c); sizes: mean |x|, (n, c); gradients: (rows of all,); feedback: one a matrix where GPTQ was
-    asked for.
+    asked for; uses: how often a token passes through it.
     """
 
     hessian: np.ndarray | None = None
     sizes: np.ndarray | None = None
     gradients: np.ndarray | None = None
     feedback: tuple[Feedback | None, ...] = field(default=())
+    uses: float = 1.0
 
 
 def as_matrix(array: np.ndarray) -> np.ndarray:
@@ -101,6 +102,7 @@ def inputs_of(info: TensorInfo, array: np.ndarray, scheme: Scheme, calibration: 
         sizes=input_sizes_of(calibration, info.name, c, bank),
         gradients=gradients_of(calibration, info.name, r),
         feedback=feedback,
+        uses=uses_of(calibration, info.name),
     )
 
 

@@ -27,7 +27,11 @@ _FIXED_BYTES = 250.0
 _TENSOR_BYTES = 6.0
 _PART_BYTES = 6.0
 _SCALE_BITS = 10.5
-_FLOAT32_SHARE = 0.80
+_SCALE_BITS_ELSEWHERE = 12.8  # by a general codec
+_VECTOR_SHARE = 0.80
+# Of floats of a matrix: the mantissa and the sign as they are, and what exponents of Gaussian weights take, in bits.
+_MANTISSA_BITS = {2.0: 11.0, 4.0: 24.0}
+_EXPONENT_BITS = 2.8
 # Of a level for each row and column of a matrix, in bits.
 _LEVEL_BITS = 1.5
 # Codes that a general codec is asked about.
@@ -98,17 +102,27 @@ def predicted_artifact_bytes(
     `auto` is taken for our own coder. A general codec is asked what it makes of a sample of such codes.
     """
     total = _FIXED_BYTES + other_bytes
+    is_own = codec in ("ans", "auto")
+    scale_bits = _SCALE_BITS if is_own else _SCALE_BITS_ELSEWHERE
     for plan in plans:
         count, columns = math.prod(plan.shape), plan.shape[-1] if plan.shape else 1
-        total += _TENSOR_BYTES + _PART_BYTES * (1 + bool(plan.scales)) + plan.scales * _SCALE_BITS / 8
-        if plan.step and codec in ("ans", "auto"):
+        total += _TENSOR_BYTES + _PART_BYTES * (1 + bool(plan.scales)) + plan.scales * scale_bits / 8
+        if plan.step and is_own:
             bits = max(gaussian_bits(plan.step, plan.levels, plan.zeroed) - _SPREAD_BITS[plan.rule], 0.0)
             total += (count * bits + _LEVEL_BITS * (columns + count // max(columns, 1))) / 8
         elif plan.step:
             total += count * _sampled_bits(plan.step, plan.levels, plan.zeroed, codec, level) / 8
         else:
-            total += count * plan.bytes_each * (_FLOAT32_SHARE if plan.bytes_each == 4 else 1.0)
+            total += count * _float_bytes(plan)
     return round(total)
+
+
+def _float_bytes(plan: TensorPlan) -> float:
+    """Of a number that is kept, as compressed: vectors are often nearly constant, matrices are not."""
+    if len(plan.shape) < 2:
+        return plan.bytes_each * (_VECTOR_SHARE if plan.bytes_each == 4.0 else 1.0)
+    mantissa = _MANTISSA_BITS.get(plan.bytes_each)
+    return plan.bytes_each if mantissa is None else (mantissa + _EXPONENT_BITS) / 8
 
 
 @cache

@@ -103,6 +103,18 @@ def gradients_of(calibration: Calibration | None, name: str, rows: int) -> np.nd
     return None if found is None else _fitting(found, name, (rows,), "mean g^2")
 
 
+def uses_of(calibration: Calibration, name: str) -> float:
+    """How often a token passes through each matrix of a tensor: 1 of the one that it passes least, 1 if unknown."""
+    if name not in calibration.tokens:
+        return 1.0
+    seen = {
+        other: tokens / (hessian.shape[0] if hessian.ndim == 3 else 1)
+        for other, tokens in calibration.tokens.items()
+        if (hessian := calibration.hessians.get(other)) is not None
+    }
+    return max(seen.get(name, 0.0) / max(min(seen.values(), default=0.0), 1.0), 1.0)
+
+
 def _fitting(array: np.ndarray, name: str, shape: tuple[int, ...], what: str) -> np.ndarray:
     if array.size != int(np.prod(shape)):
         raise OutsideError(f"the {what} of tensor `{name}` belongs to another model", value=array.shape)

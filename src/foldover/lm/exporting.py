@@ -7,7 +7,7 @@ same function on the same rows.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,9 +97,9 @@ def write_from(
 ) -> WrittenArtifact:
     """Write the artifact of a model. fit_bytes: what the file is to land under; None for as the levers declare it."""
     began = time.perf_counter()
-    header = header_of(_identity(bench, val_bpb), config)
+    header = header_for(bench, val_bpb, config)
     is_fitted = fit_bytes is not None
-    prepared = _prepared(bench, config, has_gradients=is_fitted or config.grid.row_steps == "gradient")
+    prepared = prepared_of(bench, config, has_gradients=is_fitted or config.grid.row_steps == "gradient")
     calibrated_at = time.perf_counter()
 
     def bytes_of(stored: Sequence[StoredTensor]) -> int:
@@ -135,17 +135,21 @@ def write_from(
 def scan_state(kept: Kept, config: ExportConfig, settings: Settings, *, tokens: int) -> tuple[Sensitivity, ...]:
     """What rounding each tensor alone does to the bits per byte of the first so many validation targets."""
     bench = bench_of_state(kept, settings)
-    prepared = _prepared(bench, config, has_gradients=False)
+    return scan(prepared_of(bench, config, has_gradients=False), losses_on(bench, tokens), predicted_bytes)
+
+
+def losses_on(bench: Bench, tokens: int) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
+    """From weights to the bits per byte of each part of the first so many validation targets, (parts,)."""
     row_tokens = bench.rows.ids.shape[1] - 1
     rows = _first_rows(bench.rows, max(SCAN_PARTS, tokens // row_tokens))
     borders = np.array_split(np.arange(len(rows.ids)), SCAN_PARTS)
+    parts = [ScoredRows(ids=rows.ids[i], bytes=rows.bytes[i], is_scored=rows.is_scored[i]) for i in borders]
 
-    def loss_of(weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    def losses_of(weights: Mapping[str, np.ndarray]) -> np.ndarray:
         load_weights(bench.model, weights)
-        parts = [ScoredRows(ids=rows.ids[i], bytes=rows.bytes[i], is_scored=rows.is_scored[i]) for i in borders]
         return np.array([measure(bench.model, part, bench.device).bits_per_byte for part in parts])
 
-    return scan(prepared, loss_of, lambda stored: predicted_bytes(stored))
+    return losses_of
 
 
 def evaluate_state(kept: Kept, levers: Evaluate, settings: Settings) -> Evaluation:
@@ -159,9 +163,10 @@ def evaluate_artifact(path: Path, like: RunSpec, levers: Evaluate, settings: Set
     return identity, scores_of(bench, levers)
 
 
-def _identity(bench: Bench, val_bpb: float) -> Identity:
+def header_for(bench: Bench, val_bpb: float, config: ExportConfig) -> Mapping[str, object]:
+    """The header of a model's artifact. val_bpb: before export."""
     spec = bench.spec
-    return Identity(
+    identity = Identity(
         run_id=spec.run_id,
         recipe=spec.recipe.values,
         constants=spec.constants,
@@ -169,9 +174,11 @@ def _identity(bench: Bench, val_bpb: float) -> Identity:
         digests=bench.data.digests,
         val_bpb=val_bpb,
     )
+    return header_of(identity, config)
 
 
-def _prepared(bench: Bench, config: ExportConfig, *, has_gradients: bool) -> Prepared:
+def prepared_of(bench: Bench, config: ExportConfig, *, has_gradients: bool) -> Prepared:
+    """Weights ready for packing, calibrated where the levers or `has_gradients` ask for it."""
     weights, infos = weights_of(bench.plain), infos_of(bench.plain)
     schemes = schemes_of(config, [(info, weights[info.name].shape) for info in infos])
     needs_text = has_gradients or any(scheme.has_gptq or scheme.awq_alpha for scheme in schemes.values())
