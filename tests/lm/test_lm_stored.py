@@ -1,0 +1,136 @@
+"""What an artifact will hold and weigh, known before anything is trained."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from lever_cases import cases, config_of, model_of, neutral, off_case
+
+from foldover.core import Budget, Limit, Recipe, RecipeError, RunSpec, Scalar, Settings, Values
+from foldover.lm.artifact import infos_of, stored_parameters
+from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS
+from foldover.lm.resolve import resolve
+from foldover.lm.shape import shape_of
+from foldover.lm.stored import stored_tensors
+from foldover.lm.trainer import LMTrainer
+from foldover.rundir import RunRoot
+from foldover.trainers import get_trainer
+
+COMBINED: tuple[dict[str, Scalar], ...] = (
+    {"head.low_rank": 3, "embedding.factor_dim": 8, "embedding.factor_form": "separate", "head.copy": "attention"},
+    {"embedding.bigram_buckets": 64, "embedding.bigram_place": "after_norm", "embedding.token_type": True},
+    {"embedding.bigram_buckets": 64, "embedding.token_type": True, "embedding.smear": "gate"},
+    {"model.layer_map": "1,1,2", "model.depth": 3, "mlp.activation": "swiglu", "head.tied": True},
+)
+
+
+def assert_known(values: Values) -> None:
+    model = model_of(values)
+    sizes = {name: tuple(parameter.shape) for name, parameter in stored_parameters(model)}
+    infos = infos_of(model)
+    config = config_of(values)
+    found = stored_tensors(config, shape_of(config))
+    assert {info.name: (info, size) for info, size in found.matrices} == {
+        info.name: (info, sizes[info.name]) for info in infos if info.is_matrix
+    }
+    vectors = [info.name for info in infos if not info.is_matrix]
+    assert found.num_vectors == len(vectors)
+    assert found.vector_size == sum(model.get_parameter(name).numel() for name in vectors)
+
+
+@pytest.mark.parametrize(("name", "value"), cases(), ids=lambda part: str(part))
+def test_the_tensors_of_a_recipe_are_those_of_its_model(name: str, value: Scalar) -> None:
+    assert_known(off_case(name, value)[1])
+
+
+@pytest.mark.parametrize("levers", COMBINED, ids=lambda levers: ",".join(levers))
+def test_levers_that_name_the_same_places_are_counted_together(levers: dict[str, Scalar]) -> None:
+    assert_known(LEVERS.complete(levers, neutral()))
+
+
+SMALL: dict[str, Scalar] = {
+    "export.artifact": True,
+    "context": 64,
+    "vocab_size": 512,
+    "total_batch": 2048,
+    "momentum_warmup": 4,
+    "calibration.batches": 1,
+    "calibration.rows": 4,
+}
+ROUNDED: dict[str, Scalar] = {"gptq": False}
+OURS: dict[str, Scalar] = {"scheme": "step", "codec": "ans", "column_steps": "feedback", "gptq_order": "natural"}
+VARIED: dict[str, tuple[str, dict[str, Scalar]]] = {
+    "golf": ("golf-micro", {}),
+    "golf, uniform steps": ("golf-micro", OURS),
+    "int8 and zlib": ("golf-micro", {**ROUNDED, "matrix_format": "int8", "codec": "zlib", "grid.clip": "quantile"}),
+    "int4 and lzma": ("micro", {**ROUNDED, "aspect": 48, "matrix_format": "int4", "codec": "lzma", "clip": "absmax"}),
+    "ternary": ("golf-micro", {**ROUNDED, "width": 128, "matrix_format": "ternary", "codec": "ans"}),
+    "binary": ("micro", {**ROUNDED, "aspect": 64, "matrix_format": "binary", "codec": "ans"}),
+    "tables": ("micro", {**ROUNDED, "bigram_buckets": 512, "bigram_dim": 32, "table_format": "int5", "codec": "ans"}),
+    "groups and zstd": (
+        "golf-micro",
+        {**ROUNDED, "axis": "group", "quant_group": 32, "codec": "zstd"},
+    ),
+    "corrections": ("golf-micro", {"residual_rank": 1, "lqer_rank": 2, "awq_alpha": 0.5, "codec": "ans"}),
+    "pruned, wide": ("micro", {**ROUNDED, "aspect": 64, "scheme": "step", "prune_fraction": 0.2, "codec": "ans"}),
+    "floats": ("golf-micro", {"scheme": "none", "width": 128, "codec": "lzma"}),
+}
+
+
+def recipe(preset: str, levers: dict[str, Scalar]) -> Recipe:
+    return Recipe(trainer="lm", values=LEVERS.complete({**SMALL, **levers}, PRESETS[preset]))
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_bytes_predicted_before_training_are_within_five_percent_of_the_file(name: str, tmp_path: Path) -> None:
+    spec = RunSpec(
+        study="",
+        stage="",
+        package="",
+        condition="varied",
+        levels=(1.0,),
+        recipe=recipe(*VARIED[name]),
+        budget=Budget(limit=Limit(kind="steps", amount=16.0)),
+        seed=1,
+        constants=CONSTANTS.complete({"eval_tokens": 256}),
+    )
+    trainer, root = get_trainer("lm"), RunRoot(tmp_path)
+    assert isinstance(trainer, LMTrainer)
+    trainer.prepare(spec.recipe, spec.constants, lambda phase, share: None)
+    with root.claim(spec) as folder:
+        assert folder is not None
+        outcome = trainer.train(spec, folder, Settings(device="cpu"))
+        assert outcome.artifact is not None
+        assert outcome.artifact.bytes == (folder.path / outcome.artifact.path).stat().st_size
+        root.finish(folder, outcome)
+    predicted = resolve(spec.recipe).derived.integer("artifact_bytes")
+    assert predicted == pytest.approx(outcome.artifact.bytes, rel=0.05)
+
+
+def predicted(levers: dict[str, Scalar]) -> int:
+    return resolve(recipe("golf-micro", {**OURS, **levers})).derived.integer("artifact_bytes")
+
+
+def test_a_recipe_without_an_artifact_predicts_none() -> None:
+    assert "artifact_bytes" not in resolve(recipe("golf-micro", {"export.artifact": False})).derived
+
+
+def test_prediction_follows_steps_and_sizes() -> None:
+    assert predicted({"matrix_step": 0.4}) < predicted({"matrix_step": 0.2}) < predicted({"matrix_step": 0.1})
+    assert predicted({"width": 128}) > predicted({})
+
+
+def test_a_size_that_is_fitted_is_the_prediction_unless_nothing_reaches_it() -> None:
+    free = predicted({})
+    assert predicted({"allocate_to_bytes": free // 2}) == free // 2
+    assert free // 20 < predicted({"allocate_to_bytes": 100}) < free
+
+
+def test_an_override_that_matches_nothing_is_found_before_training() -> None:
+    with pytest.raises(RecipeError, match="is the first match of no matrix"):
+        resolve(recipe("golf-micro", {"overrides": "nothing.*=int4"}))
