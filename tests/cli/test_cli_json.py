@@ -24,6 +24,7 @@ REPORT_KEYS = {
     "runs",
     "references",
     "curves",
+    "sections",
     "provenance",
 }
 EFFECT_KEYS = {"term", "budget", "estimate", "low", "high", "p", "q", "retained", "n", "df", "aliased_with"}

@@ -172,13 +172,32 @@ def decide(folder: Path, as_json: bool) -> None:
 
 @click.command()
 @dir_argument
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["html", "md", "csv", "latex"]),
+    default=None,
+    help="Write tables and pictures (SVG) as files for other documents; needs --out.",
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=None, help="Folder for these files.")
 @json_option
-def report(folder: Path, as_json: bool) -> None:
-    """Write report.html and report.json from the ledger."""
+def report(folder: Path, kind: str | None, out: Path | None, as_json: bool) -> None:
+    """Write report.html and report.json from the ledger, or its tables and pictures in another format."""
     from foldover.lab import report as write_report
 
+    if (kind is None) != (out is None):
+        raise click.UsageError("--format and --out go together: what to write, and where")
     session = _open(folder)
-    _print_report(session, write_report(session), as_json)
+    if kind is None or out is None:
+        _print_report(session, write_report(session), as_json)
+        return
+    from foldover.lab.report_files import write_report_files
+
+    files = write_report_files(session, kind, out)
+    if as_json:
+        print_json({"files": [str(path) for path in files]})
+    else:
+        click.echo(f"{len(files)} files in {out}")
 
 
 @click.command()
