@@ -250,7 +250,12 @@ def test_a_stage_is_not_decided_before_it_has_ended(small_study, settings, tmp_p
 
 def test_a_study_of_one_seed_is_described_and_not_decided(small_study, settings, view, tmp_path):
     session = create(
-        small_study(("seeds = [1, 2]", "seeds = [1]"), ("best = 1\nworst = 1", "best = 1\nworst = 0")), tmp_path / "s"
+        small_study(
+            ("seeds = [1, 2]", "seeds = [1]"),
+            ("best = 1\nworst = 1", "best = 1\nworst = 0"),
+            ('kind = "refine"\n', 'kind = "refine"\ncenters = ["A"]\n'),
+        ),
+        tmp_path / "s",
     )
     run_study(session, settings, view)
     screen = session.workspace.decisions()[0]

@@ -109,7 +109,7 @@ def test_a_comparison_without_common_seeds_has_no_interval(quick_study, candidat
 
 def test_only_common_seeds_are_paired(candidate):
     difference = compare(candidate("c01", C01), candidate("c02", {**C02, 14: 9.0}), level=0.95)
-    assert (difference.seeds, difference.n) == ((11, 12, 13), 3)
+    assert (difference.what, difference.n) == ("paired difference", 3)
 
 
 def test_one_common_seed_is_no_comparison(candidate):
@@ -153,7 +153,7 @@ def test_a_candidate_has_its_results_by_seed(quick_study, screen, summary_of):
         records(quick_study, screen, "c01", "screen @ 5 min"),
         [summary_of("c01", 1.5)],
         {("screen @ 5 min", "c01"): screen.condition("c01")},
-        packages=["screen @ 5 min"],
+        packages={"screen @ 5 min": "explicit"},
         response="val_bpb",
     )
     assert candidate.by_seed == {1: 1.0, 2: 2.0}
@@ -165,7 +165,7 @@ def test_an_excluded_run_is_no_result_of_a_candidate(quick_study, screen, summar
         [replace(first, exclusion="shared machine"), second],
         [summary_of("c01", 1.5)],
         {("screen @ 5 min", "c01"): screen.condition("c01")},
-        packages=["screen @ 5 min"],
+        packages={"screen @ 5 min": "explicit"},
         response="val_bpb",
     )
     assert set(candidate.by_seed) == {second.spec.seed}
@@ -176,7 +176,7 @@ def test_conditions_of_other_packages_are_no_candidates(screen, summary_of):
         [],
         [summary_of("c01", 1.0, package="screen @ 2 min")],
         {("screen @ 2 min", "c01"): screen.condition("c01")},
-        packages=["screen @ 5 min"],
+        packages={"screen @ 5 min": "explicit"},
         response="val_bpb",
     )
     assert found == ()

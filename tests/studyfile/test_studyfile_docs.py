@@ -25,7 +25,7 @@ def example():
 def test_the_documented_example_is_a_study():
     study = parse(example(), "example.toml", get_trainer)
     assert [factor.letter for factor in study.factors] == ["A", "B", "C", "D"]
-    assert [stage.kind for stage in study.stages] == ["screen", "confirm", "refine"]
+    assert [stage.kind for stage in study.stages] == ["screen", "confirm", "refine", "anchors"]
 
 
 @pytest.mark.parametrize("key", [*SECTIONS, *_COMMON, *(key for keys in _OWN_KEYS.values() for key in keys)])

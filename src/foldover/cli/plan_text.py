@@ -20,8 +20,9 @@ def plan_text(outline: Outline) -> str:
     lines = [f"study {outline.study}: {outline.question}", ""]
     for stage in outline.stages:
         lines += [*_stage_lines(stage), ""]
+    bound = "at most " if any(stage.is_upper for stage in outline.stages) else ""
     lines.append(
-        f"total: at most {outline.total_runs} runs, about {duration(outline.total_wall_seconds)} with "
+        f"total: {bound}{outline.total_runs} runs, about {duration(outline.total_wall_seconds)} with "
         f"{outline.jobs} at a time"
     )
     return "\n".join(lines)
@@ -32,7 +33,7 @@ def _stage_lines(stage: OutlineStage) -> list[str]:
     lines = [
         f"stage {stage.name} ({stage.kind}): {bound}{stage.num_conditions} conditions x "
         f"{len(stage.budgets)} budgets ({', '.join(stage.budgets)}) x {len(stage.seeds)} seeds "
-        f"({', '.join(map(str, stage.seeds))}){_runs(stage)}, about {duration(stage.cost.wall_seconds)}"
+        f"({', '.join(map(str, stage.seeds))}){_reruns(stage)}{_runs(stage)}, about {duration(stage.cost.wall_seconds)}"
     ]
     if stage.design is not None:
         lines += _design_lines(stage.design)
@@ -40,9 +41,13 @@ def _stage_lines(stage: OutlineStage) -> list[str]:
         lines += _condition_lines(stage)
     lines += [f"  {line}" for trunk in stage.trunks for line in _trunk_lines(trunk, len(stage.seeds))]
     lines += [f"  note: {note}" for note in stage.notes]
-    if stage.is_upper:
+    if not stage.conditions:
         lines.append("  which conditions: decided by the results of the stages before it")
     return lines
+
+
+def _reruns(stage: OutlineStage) -> str:
+    return (f" x {stage.reruns} reruns" if stage.reruns > 1 else "") + (f" on {stage.host}" if stage.host else "")
 
 
 def _runs(stage: OutlineStage) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from foldover.core.lever import LeverSet
 from foldover.core.values import Scalar, Values
@@ -15,11 +15,14 @@ class Recipe:
 
     trainer: str
     values: Values
+    _digest: str = field(init=False, repr=False, compare=False, default="")
 
     @property
     def digest(self) -> str:
         """What names this recipe: equal for equal values, independent of seed and budget."""
-        return digest(self)
+        if not self._digest:
+            object.__setattr__(self, "_digest", digest(self))
+        return self._digest
 
     def train_digest(self, levers: LeverSet) -> str:
         """What names the trained state: equal for recipes that differ only in levers of later phases.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from foldover.core.budget import Budget, Limit
@@ -44,6 +44,8 @@ class RunSpec:
     keeps_state: bool = False
     host: str = ""
     rerun: int = 0
+    # Worked out when it is first asked for, which a plan of hundreds of runs is thousands of times.
+    _id: str = field(init=False, repr=False, compare=False, default="")
 
     def __post_init__(self) -> None:
         # Read back from JSON a level is a float: an int here would give the run another id there; so would -0.0.
@@ -52,9 +54,11 @@ class RunSpec:
     @property
     def run_id(self) -> str:
         """16 hex digits of the digest of all the rest."""
-        plain = to_plain(self)
-        named = {name: value for name, value in plain.items() if value or name not in _LATER_FIELDS}
-        return digest(named)[:RUN_ID_LENGTH]
+        if not self._id:
+            plain = to_plain(self)
+            named = {name: value for name, value in plain.items() if value or name not in _LATER_FIELDS}
+            object.__setattr__(self, "_id", digest(named)[:RUN_ID_LENGTH])
+        return self._id
 
     @property
     def is_trunk(self) -> bool:

@@ -70,8 +70,7 @@ class Pick:
 class Search:
     """A strategy that asks for runs one batch after the other, until it has had `runs`.
 
-    levels: coded levels of a factor, one tuple a letter of `letters` (the others have low and high). start: the
-    condition to begin with, coded, one level a factor (empty: drawn).
+    levels: coded levels of a factor, one tuple a letter of `letters` (the others have low and high).
     """
 
     strategy: Strategy
@@ -79,7 +78,6 @@ class Search:
     batch: int = 1
     letters: tuple[str, ...] = ()
     levels: tuple[tuple[float, ...], ...] = ()
-    start: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

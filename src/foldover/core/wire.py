@@ -21,12 +21,15 @@ from foldover.core.values import Values
 WIRE_VERSION = 1
 
 _T = TypeVar("_T")
+_PLAIN = frozenset([str, int, float, bool, type(None)])
 
 
 def to_plain(value: object) -> Any:
     """The value as dicts, lists and scalars that `json` can write."""
+    if type(value) in _PLAIN:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {name: to_plain(getattr(value, name)) for name in _fields_of(type(value))}
     if isinstance(value, Mapping):
         return {str(name): to_plain(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
@@ -61,6 +64,19 @@ def from_plain(kind: type[_T], plain: object) -> _T:
 def digest(value: object) -> str:
     """sha256 (hex) of the canonical JSON of `value`."""
     return hashlib.sha256(to_json(value).encode()).hexdigest()
+
+
+@functools.cache
+def _fields_of(kind: Any) -> tuple[str, ...]:
+    """What a record is made of; what it works out of that and keeps is no part of it."""
+    return tuple(field.name for field in dataclasses.fields(kind) if field.init)
+
+
+@functools.cache
+def _required_of(kind: Any) -> tuple[str, ...]:
+    missing = dataclasses.MISSING
+    fields = [field for field in dataclasses.fields(kind) if field.init]
+    return tuple(f.name for f in fields if f.default is missing and f.default_factory is missing)
 
 
 @functools.cache
@@ -136,15 +152,10 @@ def _read_record(kind: type, plain: object, where: str) -> object:
     if not isinstance(plain, dict):
         raise _mismatch(where, plain)
     hints = _hints_of(kind)
-    fields = {f.name: f for f in dataclasses.fields(kind) if f.init}
-    unknown = sorted(set(plain) - set(fields))
+    unknown = sorted(plain.keys() - set(_fields_of(kind)))
     if unknown:
         raise LedgerError(f"{where} has unknown fields {unknown}", fix="Was it written by a newer foldover?")
-    missing = [
-        name
-        for name, f in fields.items()
-        if name not in plain and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
+    missing = [name for name in _required_of(kind) if name not in plain]
     if missing:
         raise LedgerError(f"{where} lacks the fields {missing}", fix="The file is damaged or too old.")
     values = {name: _read(hints[name], item, f"{where}.{name}") for name, item in plain.items()}

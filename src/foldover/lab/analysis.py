@@ -11,10 +11,12 @@ from foldover.core import (
     Decision,
     Design,
     Effect,
+    Gate,
     LeverSet,
     Package,
     Recommendation,
     RunRecord,
+    Stage,
     Study,
     Verdict,
     digest,
@@ -23,6 +25,7 @@ from foldover.planning import Candidate, Plan, best_candidate, candidates, compa
 from foldover.stats import (
     TRUNK,
     Table,
+    effects_of_many,
     estimate_effects,
     split_plot_effects,
     summarize_table,
@@ -73,6 +76,18 @@ def _effects_of(table: Table, study: Study, package: Package, design: Design) ->
     describes only.
     """
     gate = study.gate
+    if package.regime == "fixed":
+        # Under one seed a block would be nothing, and reruns are all the error that there is.
+        found = estimate_effects(
+            table,
+            terms=design.letters,
+            block=None,
+            level=gate.level,
+            correction=gate.correction,
+            q=gate.q,
+            aliases=dict(design.aliases),
+        )
+        return _by_margin(found, table, design, gate) if found[0].method == "lenth" else found
     if len(package.seeds) > 1 and gate.method != "per_seed" and _shares_training(table):
         plots = table.column(TRUNK)
         return split_plot_effects(
@@ -96,6 +111,16 @@ def _effects_of(table: Table, study: Study, package: Package, design: Design) ->
         q=gate.q,
         aliases=dict(design.aliases),
     )
+
+
+def _by_margin(found: Sequence[Effect], table: Table, design: Design, gate: Gate) -> tuple[Effect, ...]:
+    """Effects of one fixed seed, retained where they exceed Lenth's margin: no error is there to say more with.
+
+    A study that declares its seed fixed asks what one realisation shows, and follows it up under others.
+    """
+    many = effects_of_many(table, table.y[None, :], terms=design.letters, block=None, method="lenth", level=gate.level)
+    margins = {term: float(many.high[0, j] - many.estimate[0, j]) for j, term in enumerate(many.terms)}
+    return tuple(replace(effect, retained=abs(effect.estimate) > margins[effect.term]) for effect in found)
 
 
 def _shares_training(table: Table) -> bool:
@@ -129,47 +154,82 @@ def judge_stage(study: Study, plan: Plan, plans: Sequence[Plan], analysis: Analy
 
     Stages planned after it are left out of account, so that the decision is the same whenever it is made.
     """
-    names = [p.name for p in sorted(plan.compared, key=lambda p: p.budget.limit.amount)]
+    compared = sorted(plan.compared, key=lambda p: p.budget.limit.amount)
+    names, stage = [p.name for p in compared], study.stage(plan.stage)
     used = [r for r in analysis.records if r.spec.stage == plan.stage]
-    if study.stage(plan.stage).kind == "screen":
+    if stage.kind == "screen":
         return judge(
             analysis.effects,
-            study.factors,
+            [factor for factor in study.factors if factor.letter not in stage.fix],
             study.gate,
             stage=plan.stage,
             packages=names,
             direction=study.direction,
             evidence=evidence_of(used),
+            regime=stage.regime,
         )
-    found = fresh_candidates(study, _up_to(plan, plans), analysis)
-    if not any(c.summary.package in names for c in found):
+    found = fresh_candidates(study, _up_to(plan, plans), analysis, like=compared[-1])
+    own = tuple(c for c in found if c.summary.package in names)
+    if not own:
+        own = _candidates_of(study, [plan], [compared[-1]], analysis)
+    if not own:
         return ()
+    if stage.kind == "search":
+        return (_carry(study, stage, own, evidence_of(used)),)
     best = best_candidate(found, study.direction)
     # Two conditions of earlier stages were compared after those.
     rivals = [c for c in found if c is not best and {best.summary.package, c.summary.package} & set(names)]
     evidence = evidence_of([r for r in analysis.records if r.spec.package in {c.summary.package for c in found}])
-    return tuple(_compare(study, plan.stage, best, rival, evidence) for rival in rivals)
+    verdicts = tuple(_compare(study, plan.stage, best, rival, evidence) for rival in rivals)
+    return verdicts or (_carry(study, stage, own, evidence),)
 
 
-def fresh_candidates(study: Study, plans: Sequence[Plan], analysis: Analysis) -> tuple[Candidate, ...]:
-    """Conditions of the stages after the screens, at the longest budget that any of them ran."""
-    later = [p for p in plans if study.stage(p.stage).kind != "screen"]
+def screen_verdicts(study: Study, plans: Sequence[Plan], analysis: Analysis) -> tuple[Verdict, ...]:
+    """Those of every screen; where several judge a factor the last one stands."""
+    found: dict[str, Verdict] = {}
+    for plan in plans:
+        if study.stage(plan.stage).kind == "screen":
+            found |= {verdict.subject: verdict for verdict in judge_stage(study, plan, plans, analysis)}
+    return tuple(found[factor.letter] for factor in study.factors if factor.letter in found)
+
+
+def fresh_candidates(
+    study: Study, plans: Sequence[Plan], analysis: Analysis, *, like: Package | None = None
+) -> tuple[Candidate, ...]:
+    """Conditions of the stages after the screens, at the longest budget that any of them ran.
+
+    Hosts and regimes are never mixed, and single runs of a search are not fresh. like: the package whose host, regime
+    and budget are asked for; by default the study's own host, and explicit seeds where there are any.
+    """
+    kinds = {plan.stage: study.stage(plan.stage).kind for plan in plans}
+    later = [plan for plan in plans if kinds[plan.stage] not in ("screen", "search")]
     packages = [package for plan in later for package in plan.compared]
     if not packages:
-        later = list(plans)
+        later = [plan for plan in plans if kinds[plan.stage] == "screen"]
         packages = [package for plan in later for package in plan.compared]
+    if like is not None:
+        packages = [
+            p for p in packages if (p.host, p.regime, p.budget.limit) == (like.host, like.regime, like.budget.limit)
+        ]
+        return _candidates_of(study, later, packages, analysis)
+    at_home = [p for p in packages if p.host == study.host] or packages
+    packages = [p for p in at_home if p.regime == "explicit"] or at_home
     longest = max((p.budget.limit.amount for p in packages), default=0.0)
-    names = [p.name for p in packages if p.budget.limit.amount == longest]
-    conditions = {(p.name, c.label): c for plan in later for p in plan.compared for c in plan.conditions}
+    return _candidates_of(study, later, [p for p in packages if p.budget.limit.amount == longest], analysis)
+
+
+def _candidates_of(
+    study: Study, plans: Sequence[Plan], packages: Sequence[Package], analysis: Analysis
+) -> tuple[Candidate, ...]:
+    names = {package.name: package.regime for package in packages}
+    conditions = {(p.name, c.label): c for plan in plans for p in plan.compared for c in plan.conditions}
     return candidates(analysis.records, analysis.conditions, conditions, packages=names, response=study.response)
 
 
 def recommendation_of(study: Study, plans: Sequence[Plan], analysis: Analysis) -> Recommendation | None:
     """What the study recommends so far; None before anything finished."""
     found = fresh_candidates(study, plans, analysis)
-    screens = [p for p in plans if study.stage(p.stage).kind == "screen"]
-    verdicts = [v for plan in screens for v in judge_stage(study, plan, plans, analysis)]
-    return recommend(study, found, verdicts) if found else None
+    return recommend(study, found, screen_verdicts(study, plans, analysis)) if found else None
 
 
 def _up_to(plan: Plan, plans: Sequence[Plan]) -> list[Plan]:
@@ -177,22 +237,35 @@ def _up_to(plan: Plan, plans: Sequence[Plan]) -> list[Plan]:
     return list(plans[: stages.index(plan.stage) + 1])
 
 
+def _carry(study: Study, stage: Stage, own: Sequence[Candidate], evidence: str) -> Verdict:
+    """The best of conditions that are compared with nothing."""
+    best = best_candidate(own, study.direction)
+    runs = sum(c.summary.n for c in own)
+    because = f"{best.summary.mean:.4f} at {best.summary.budget}, n = {best.summary.n}"
+    rule = "the only condition is carried on"
+    if len(own) > 1:
+        because += f", the best of {len(own)} conditions in {runs} runs: flattered by chance until it is run afresh"
+        rule = "the condition of the best mean is carried on"
+    return Verdict(
+        stage=stage.name, subject=best.condition.label, decision="carry", because=because, rule=rule, evidence=evidence
+    )
+
+
 def _compare(study: Study, stage: str, best: Candidate, rival: Candidate, evidence: str) -> Verdict:
     difference = compare(best, rival, level=study.gate.level)
     decision: Decision = "undecided"
-    because = "fewer than two common seeds"
+    because = "no error can be estimated: fewer than two common seeds, or reruns that are all alike"
+    how = "difference of reruns under one seed" if best.is_fixed else "seed-paired difference"
     if difference is not None:
         is_resolved = difference.high < 0 if study.direction == "minimize" else difference.low > 0
         decision = "confirm" if is_resolved else "undecided"
-        because = (
-            f"paired difference {difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}] "
-            f"over {difference.n} seeds"
-        )
+        because = f"{difference.what} {difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}] "
+        because += f"over {difference.n} {'reruns: it says nothing of other seeds' if best.is_fixed else 'seeds'}"
     return Verdict(
         stage=stage,
         subject=f"{best.condition.label} better than {rival.condition.label}",
         decision=decision,
         because=because,
-        rule=f"confirmed if the {study.gate.level:.0%} interval of the seed-paired difference excludes 0",
+        rule=f"confirmed if the {study.gate.level:.0%} interval of the {how} excludes 0",
         evidence=evidence,
     )

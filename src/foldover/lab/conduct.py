@@ -11,7 +11,7 @@ from foldover.core import Outcome, RunSpec, Settings
 from foldover.execution import InlineExecutor, LocalExecutor, Progress, deferred_interrupts
 from foldover.lab.machine import Follows, check_settings
 from foldover.lab.session import Session
-from foldover.lab.verbs import analyse, collect, decide, execute, pending, plan_next, report
+from foldover.lab.verbs import analyse, collect, decide, elsewhere, execute, pending, plan_next, report, undecided
 from foldover.lm.place import place_of
 from foldover.ports import Executor
 from foldover.rundir import RunRoot, read_ended
@@ -58,6 +58,8 @@ def run_study(session: Session, settings: Settings, view: View | None = None) ->
         collect(session)
         while execute_next(session, settings, watched, executor)[0] is not None:
             continue  # the workers stay warm from stage to stage
+        for host, runs in elsewhere(session).items():
+            watched.say(f"{runs} runs wait for host {host}: `foldover execute DIR --host {host}` there")
         return report(session)
 
 
@@ -70,17 +72,22 @@ def execute_next(
     the stage and how many runs ended; (None, 0) if every stage has been executed.
     """
     if not pending(session):
-        decide(session)
+        if undecided(session):
+            decide(session)
         if plan_next(session) is None:
             return None, 0
-    stage = pending(session)[0].stage if pending(session) else session.workspace.plans()[-1].stage
-    view.label = stage
+    planned = pending(session)
+    if not planned:
+        return session.workspace.plans()[-1].stage, 0
+    view.label = planned[0].stage
     ended = execute(session, settings, executor=executor, on_progress=view.show, on_prepare=view.prepare)
-    for decision in decide(session):
+    # A search asks for runs again and again before there is anything to decide.
+    decisions = decide(session) if undecided(session) else ()
+    for decision in decisions:
         view.say(f"{decision.stage}: " + ", ".join(f"{v.subject} {v.decision}" for v in decision.verdicts))
-    for note in analyse(session).notes:
+    for note in analyse(session).notes if decisions else ():
         view.say(f"note: {note}")
-    return stage, ended
+    return planned[0].stage, ended
 
 
 def train_once(

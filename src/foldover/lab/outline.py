@@ -41,6 +41,8 @@ class OutlineStage:
     kind: str
     budgets: tuple[str, ...]
     seeds: tuple[int, ...]
+    reruns: int
+    host: str
     design: Design | None
     conditions: tuple[OutlineCondition, ...]
     trunks: tuple[OutlineTrunk, ...]
@@ -73,7 +75,7 @@ def outline(study: Study, *, jobs: int) -> Outline:
     dearest: Condition | None = None
     for stage in study.stages:
         if stage.kind == "screen":
-            plan = plan_stage(study, trainer, stage, (), None)
+            plan = plan_stage(study, trainer, _before_verdicts(stage), (), None)
             dearest = max(plan.conditions, key=lambda c: _seconds(study, trainer, stage, c))
             stages.append(_screen_outline(study, trainer, stage, plan, jobs))
             continue
@@ -109,14 +111,29 @@ def _screen_outline(study: Study, trainer: Trainer, stage: Stage, plan: Plan, jo
         kind=stage.kind,
         budgets=tuple(budget.label() for budget in stage.budgets),
         seeds=stage.seeds,
+        reruns=stage.reruns,
+        host=study.host_of(stage),
         design=plan.design,
         conditions=tuple(rows),
         trunks=_trunks(plan),
         num_conditions=len(rows),
         cost=cost_of(study, trainer, plan.runs, jobs=jobs),
         is_upper=False,
-        notes=plan.notes,
+        notes=(*plan.notes, *_fixed_by_verdict(stage)),
     )
+
+
+def _fixed_by_verdict(stage: Stage) -> tuple[str, ...]:
+    letters = [letter for letter, level in stage.fix.items() if level == "better"]
+    if not letters:
+        return ()
+    return (f"where {', '.join(letters)} really stands is decided by the verdicts of {stage.after}",)
+
+
+def _before_verdicts(stage: Stage) -> Stage:
+    """The stage with factors that stand where verdicts put them at their low level: it costs about the same."""
+    fix = {letter: "low" if level == "better" else level for letter, level in stage.fix.items()}
+    return replace(stage, fix=Values(fix), after=None)
 
 
 def _trunks(plan: Plan) -> tuple[OutlineTrunk, ...]:
@@ -143,18 +160,24 @@ def _later_outline(study: Study, trainer: Trainer, stage: Stage, dearest: Condit
     letters = stage.centers or tuple(f.letter for f in study.factors if f.kind != "choice")
     bridges = 1 + len(letters) + (len(letters) > 1)
     number = stage.best + stage.worst if stage.kind == "confirm" else bridges
+    if stage.picks:
+        number = sum(1 if pick.condition else pick.best + pick.worst for pick in stage.picks)
+    if stage.search is not None:
+        number = stage.search.runs
     copies = [replace(dearest, label=f"{stage.kind}-{i}") for i in range(number)]
     return OutlineStage(
         name=stage.name,
         kind=stage.kind,
         budgets=tuple(budget.label() for budget in stage.budgets),
         seeds=stage.seeds,
+        reruns=stage.reruns,
+        host=study.host_of(stage),
         design=None,
         conditions=(),
         trunks=(),
         num_conditions=number,
         cost=cost_of(study, trainer, expand(study, stage, copies).runs, jobs=jobs),
-        is_upper=True,
+        is_upper=stage.kind in ("confirm", "refine") and not stage.picks,
         notes=(),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,19 @@ from foldover.trainers import get_trainer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What every verb after `check` works on."""
+    """What every verb after `check` works on. also: labels of hosts that this machine stands for, where given."""
 
     workspace: Workspace
     study: Study
     trainer: Trainer
+    also: tuple[str, ...] = ()
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The labels that stand for this machine: those that were given, or what the study says is here."""
+        if self.also:
+            return frozenset(self.also)
+        return frozenset([self.study.host, *(host.label for host in self.study.hosts if host.here)])
 
     @contextmanager
     def ledger(self, *, read_only: bool = False) -> Iterator[Ledger]:
@@ -33,10 +41,14 @@ class Session:
                 yield ledger
             return
         with Ledger.open(path) as ledger:
-            ledger.add_study(self.study)
+            entered = self.workspace.entered
+            if ledger.add_study(self.study):
+                entered.clear()  # the ledger was not there, or not any more
             for plan in self.workspace.plans():
                 for package in plan.packages:
-                    ledger.add_package(package, specs_of(plan, package.name))
+                    if entered.get(package.name) != len(package.runs):
+                        ledger.add_package(package, specs_of(plan, package.name))
+                        entered[package.name] = len(package.runs)
             held = {decision.stage for decision in ledger.decisions()}
             for decision in self.workspace.decisions():
                 # Missing where a process died between the file and the row; one that differs is `verify`'s to tell.
@@ -77,16 +89,28 @@ def read_study(path: Path) -> str:
         raise UserError(f"the study file {path} cannot be read: {error}") from None
 
 
-def create(path: Path, root: Path) -> Session:
-    """Make `root` the folder of the study in a file, or go on with it there."""
+def create(path: Path, root: Path, *, hosts: Sequence[str] = ()) -> Session:
+    """Make `root` the folder of the study in a file, or go on with it there. hosts: what this machine stands for."""
     workspace = Workspace(root)
     study = workspace.adopt(read_study(path), lambda text: parse_study(text, str(path)))
-    return Session(workspace=workspace, study=study, trainer=get_trainer(study.baseline.trainer))
+    return _session(workspace, study, hosts)
 
 
-def open_session(root: Path) -> Session:
-    """The study that lies in a folder. Raises UserError if there is none."""
+def open_session(root: Path, *, hosts: Sequence[str] = ()) -> Session:
+    """The study that lies in a folder. hosts: what this machine stands for. Raises UserError if there is none."""
     workspace = Workspace(root)
     workspace.require()
     study = check(workspace.study_path)
-    return Session(workspace=workspace, study=study, trainer=get_trainer(study.baseline.trainer))
+    return _session(workspace, study, hosts)
+
+
+def _session(workspace: Workspace, study: Study, hosts: Sequence[str]) -> Session:
+    known = {study.host, *(study.host_of(stage) for stage in study.stages)}
+    for label in hosts:
+        if label not in known:
+            raise UserError(
+                f"no stage of study `{study.name}` runs on host {label!r}",
+                fix=f"There are {', '.join(sorted(known - {''})) or 'none'}.",
+            )
+    trainer = get_trainer(study.baseline.trainer)
+    return Session(workspace=workspace, study=study, trainer=trainer, also=tuple(hosts))

@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from foldover.core import Budget, Limit, Recipe, RunSpec, Stage, Study
-from foldover.lab.analysis import Analysis, judge_stage, recommendation_of
+from foldover.lab.analysis import Analysis, judge_stage, recommendation_of, screen_verdicts
 from foldover.planning import (
     Cost,
     Plan,
     Sharing,
+    count_reruns,
     estimate_cost,
     measured_seconds,
     plan_confirm,
+    plan_picked,
     plan_refine,
     plan_screen,
+    plan_search,
     share_training,
     spent_before,
 )
 from foldover.ports import Branches, Trainer
 from foldover.trainers import estimated_seconds
 
+NOTHING: Mapping[str, float | None] = {}
 
-def plan_stage(study: Study, trainer: Trainer, stage: Stage, plans: Sequence[Plan], analysis: Analysis | None) -> Plan:
-    """The plan of a stage, given the plans and the analysis of those before it; runs share what training they can."""
-    plan = _plan_alone(study, trainer, stage, plans, analysis)
+
+def plan_stage(
+    study: Study,
+    trainer: Trainer,
+    stage: Stage,
+    plans: Sequence[Plan],
+    analysis: Analysis | None,
+    *,
+    values: Mapping[str, float | None] = NOTHING,
+) -> Plan:
+    """The plan of a stage, given the plans and the analysis of those before it; runs share what training they can.
+
+    values: of a search, what its runs so far have given (see `planning.plan_search`).
+    """
+    if stage.kind == "search":
+        held = next((plan for plan in plans if plan.stage == stage.name), None)
+        others = [plan for plan in plans if plan.stage != stage.name]
+        return plan_search(study, stage, trainer.resolve, held=held, values=values, earlier=others)
+    plan = count_reruns(_plan_alone(study, trainer, stage, plans, analysis), plans)
     sharing = sharing_of(trainer)
     return plan if sharing is None else share_training(plan, stage, sharing)
 
@@ -44,16 +64,18 @@ def sharing_of(trainer: Trainer) -> Sharing | None:
 
 def _plan_alone(study: Study, trainer: Trainer, stage: Stage, plans: Sequence[Plan], analysis: Analysis | None) -> Plan:
     """Each run by itself."""
-    if stage.kind == "screen":
+    if stage.kind == "screen" and stage.after is None:
         return plan_screen(study, stage, trainer.resolve)
     assert analysis is not None, "a later stage follows an analysis"
-    by_name = {plan.stage: plan for plan in plans}
+    if stage.picks:
+        return plan_picked(study, stage, trainer.resolve, plans, analysis.conditions)
     assert stage.after is not None, "the study file makes sure of it"
-    source = by_name[stage.after]
+    source = next(plan for plan in plans if plan.stage == stage.after)
+    if stage.kind == "screen":
+        return plan_screen(study, stage, trainer.resolve, judge_stage(study, source, plans, analysis))
     if stage.kind == "confirm":
         return plan_confirm(study, stage, trainer.resolve, source, analysis.conditions)
-    screens = [plan for plan in plans if study.stage(plan.stage).kind == "screen"]
-    verdicts = [v for plan in screens for v in judge_stage(study, plan, plans, analysis)]
+    verdicts = screen_verdicts(study, plans, analysis)
     recommendation = recommendation_of(study, plans, analysis)
     assert recommendation is not None, "a stage before this one has results"
     origin = next(p for p in plans if any(package.name == recommendation.package for package in p.packages))

@@ -5,13 +5,14 @@ Every verb fetches, calls one pure function and stores; there is no arithmetic h
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import foldover
-from foldover.core import EMPTY, PackageRole, RunRecord, RunSpec, Settings, Values, Verdict
+from foldover.core import EMPTY, PackageRole, RunRecord, RunSpec, Settings, Stage, Values, Verdict
 from foldover.execution import LocalExecutor, Progress
 from foldover.lab.analysis import Analysis, analyse_records, evidence_of, judge_stage, recommendation_of
 from foldover.lab.machine import check_settings
@@ -19,29 +20,64 @@ from foldover.lab.session import Session, specs_of
 from foldover.lab.staging import plan_stage
 from foldover.lab.workspace import StageDecision
 from foldover.ledger import rebuild, verify_folders
-from foldover.planning import Plan
+from foldover.planning import Plan, is_whole
 from foldover.ports import Executor
 from foldover.report import ReportInputs, build_report, render_html, render_json
 from foldover.rundir import write_atomic
 
 
 def plan_next(session: Session) -> Plan | None:
-    """Plan the first stage that has no plan, and write the plan down; None when all stages are planned."""
-    plans = session.workspace.plans()
-    done = {plan.stage for plan in plans}
-    stage = next((s for s in session.study.stages if s.name not in done), None)
-    if stage is None:
-        return None
-    analysis = analyse(session) if plans else None
-    plan = plan_stage(session.study, session.trainer, stage, plans, analysis)
-    session.workspace.save_plan(plan)
-    return plan
+    """Plan the first stage that can be planned, or what its search asks for next, and write it down.
+
+    None when nothing can be planned: all stages are, or wait for runs that have not ended.
+    """
+    workspace, study = session.workspace, session.study
+    plans = {plan.stage: plan for plan in workspace.plans()}
+    ended = {name for name, plan in plans.items() if _has_ended(session, plan)}
+    done = {name for name in ended if is_whole(plans[name], study.stage(name))}
+    for stage in study.stages:
+        held = plans.get(stage.name)
+        is_its_turn = held is None or stage.name in ended - done
+        if not is_its_turn or not done.issuperset(stage.sources):
+            continue
+        plan = _plan(session, stage, tuple(plans.values()))
+        if held is not None and plan.runs == held.runs:
+            continue  # its strategy has nothing more to ask for
+        workspace.save_plan(plan)
+        return plan
+    return None
+
+
+def _plan(session: Session, stage: Stage, plans: Sequence[Plan]) -> Plan:
+    held = next((plan for plan in plans if plan.stage == stage.name), None)
+    values: dict[str, float | None] = {}
+    if held is not None:
+        collect_ended(session, held)
+        with session.ledger() as ledger:
+            values = ledger.responses(held.packages[0].name, session.study.response)
+    analysis = analyse(session) if stage.sources else None
+    return plan_stage(session.study, session.trainer, stage, plans, analysis, values=values)
+
+
+def _has_ended(session: Session, plan: Plan) -> bool:
+    """Whether nothing of a stage is outstanding; of a search: of what it has asked for so far."""
+    return all(session.workspace.runs.has_ended(run.run_id) for run in plan.runs)
 
 
 def pending(session: Session) -> list[RunSpec]:
-    """Planned runs that have not ended, in order of execution."""
+    """Planned runs that have not ended and are for this machine, in order of execution."""
+    runs, here = session.workspace.runs, session.hosts
+    planned = (run for plan in session.workspace.plans() for run in plan.runs)
+    return [run for run in planned if run.host in here and not runs.has_ended(run.run_id)]
+
+
+def elsewhere(session: Session) -> dict[str, int]:
+    """How many planned runs wait for machines of other labels, by label."""
     runs = session.workspace.runs
-    return [run for plan in session.workspace.plans() for run in plan.runs if not runs.has_ended(run.run_id)]
+    planned = (run for plan in session.workspace.plans() for run in plan.runs)
+    return dict(
+        Counter(run.host for run in planned if run.host not in session.hosts and not runs.has_ended(run.run_id))
+    )
 
 
 def execute(
@@ -77,6 +113,17 @@ def execute(
     return ended
 
 
+def collect_ended(session: Session, plan: Plan) -> None:
+    """Bring the runs of a plan that have ended into the ledger, where they are not: nobody may have collected them."""
+    runs = session.workspace.runs
+    with session.ledger() as ledger:
+        for package in plan.packages:
+            held = ledger.responses(package.name, session.study.response)
+            for run_id in package.runs:
+                if run_id not in held and runs.has_ended(run_id):
+                    ledger.ingest(runs.folder(run_id))
+
+
 def collect(session: Session, *, rebuild_ledger: bool = False) -> int:
     """Bring every complete run folder into the ledger; gives how many were new (all of them in a rebuild)."""
     workspace = session.workspace
@@ -102,14 +149,12 @@ def decide(session: Session) -> tuple[StageDecision, ...]:
     """Judge every stage that has ended and is not decided yet; decisions are stored as facts."""
     # A run may have ended, or been lost, without anybody there to collect it.
     collect(session)
-    workspace = session.workspace
-    plans, decided = workspace.plans(), {d.stage for d in workspace.decisions()}
+    workspace, study = session.workspace, session.study
+    plans, ready = workspace.plans(), undecided(session)
     analysis = analyse(session)
     made = []
-    for plan in plans:
-        if plan.stage in decided or any(not workspace.runs.has_ended(run.run_id) for run in plan.runs):
-            continue
-        verdicts = judge_stage(session.study, plan, plans, analysis)
+    for plan in ready:
+        verdicts = judge_stage(study, plan, plans, analysis)
         evidence = evidence_of([r for r in analysis.records if r.spec.stage == plan.stage])
         decision = StageDecision(stage=plan.stage, verdicts=verdicts, evidence=evidence, version=foldover.__version__)
         workspace.save_decision(decision)
@@ -117,6 +162,16 @@ def decide(session: Session) -> tuple[StageDecision, ...]:
             pass  # opening it brings the decision in
         made.append(decision)
     return tuple(made)
+
+
+def undecided(session: Session) -> tuple[Plan, ...]:
+    """The plans of stages that have ended and are not decided yet."""
+    decided = {decision.stage for decision in session.workspace.decisions()}
+    return tuple(
+        plan
+        for plan in session.workspace.plans()
+        if plan.stage not in decided and is_whole(plan, session.study.stage(plan.stage)) and _has_ended(session, plan)
+    )
 
 
 def report_document(session: Session) -> dict[str, Any]:

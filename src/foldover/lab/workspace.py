@@ -44,6 +44,9 @@ class Workspace:
         self.report_html = root / "report.html"
         self.report_json = root / "report.json"
         self.runs = RunRoot(root)
+        # What the ledger has been told by this process already: packages by name, with how many runs.
+        self.entered: dict[str, int] = {}
+        self._read: dict[tuple[Path, int, int], Plan] = {}
 
     def require(self) -> None:
         """UserError unless this is the folder of a study."""
@@ -86,12 +89,19 @@ class Workspace:
             lock.release()
 
     def save_plan(self, plan: Plan) -> None:
-        """Write down what a stage sets out to run. A stage is planned once."""
-        self._save("plans", plan.stage, to_json(plan, indent=1))
+        """Write down what a stage sets out to run. A stage is planned once; a search's plan may grow at its end."""
+        held = next((path for path in self._files("plans") if self._stage_of(path) == plan.stage), None)
+        if held is None:
+            self._save("plans", plan.stage, to_json(plan, indent=1))
+            return
+        before = self._plan_in(held)
+        if len(before.packages) != 1 or plan.runs[: len(before.runs)] != before.runs or plan.runs == before.runs:
+            raise LedgerError(f"stage {plan.stage} has a file in plans already", fix="Facts are not rewritten.")
+        write_atomic(held, to_json(plan, indent=1) + "\n")
 
     def plans(self) -> tuple[Plan, ...]:
         """Plans so far, in order of the stages."""
-        return tuple(from_json(Plan, text) for text in self._load("plans"))
+        return tuple(self._plan_in(path) for path in self._files("plans"))
 
     def save_decision(self, decision: StageDecision) -> None:
         """Write down what was decided after a stage."""
@@ -102,15 +112,25 @@ class Workspace:
         return tuple(from_json(StageDecision, text) for text in self._load("decisions"))
 
     def _save(self, kind: str, stage: str, text: str) -> None:
-        folder = self.root / kind
-        folder.mkdir(exist_ok=True)
-        if any(self._stage_of(path) == stage for path in folder.glob("*.json")):
+        (self.root / kind).mkdir(exist_ok=True)
+        paths = self._files(kind)
+        if any(self._stage_of(path) == stage for path in paths):
             raise LedgerError(f"stage {stage} has a file in {kind} already", fix="Facts are not rewritten.")
-        number = 1 + len(list(folder.glob("*.json")))
-        write_atomic(folder / f"{number:02d}-{stage}.json", text + "\n")
+        write_atomic(self.root / kind / f"{1 + len(paths):02d}-{stage}.json", text + "\n")
 
     def _load(self, kind: str) -> list[str]:
-        return [path.read_text(encoding="utf-8") for path in sorted((self.root / kind).glob("*.json"))]
+        return [path.read_text(encoding="utf-8") for path in self._files(kind)]
+
+    def _files(self, kind: str) -> list[Path]:
+        return sorted((self.root / kind).glob("*.json"))
+
+    def _plan_in(self, path: Path) -> Plan:
+        """A plan takes long to read, and is asked for all the time."""
+        stat = path.stat()
+        key = (path, stat.st_mtime_ns, stat.st_size)
+        if key not in self._read:
+            self._read[key] = from_json(Plan, path.read_text(encoding="utf-8"))
+        return self._read[key]
 
     @staticmethod
     def _stage_of(path: Path) -> str:

@@ -98,30 +98,34 @@ class Ledger:
     def add_package(self, package: Package, specs: Sequence[RunSpec]) -> bool:
         """Add a package and all its runs, planned; whether it is new.
 
-        specs: exactly the runs of the package. Raises LedgerError if they are not, or if a package of that
-        name was planned otherwise.
+        specs: exactly the runs of the package. The package of a search may have grown at its end. Raises LedgerError if
+        specs and package do not agree, or if a package of that name was planned otherwise.
         """
         by_id = {spec.run_id: spec for spec in specs}
         if sorted(by_id) != sorted(package.runs) or any(spec.package != package.name for spec in specs):
             raise LedgerError(f"package {package.name} and its runs do not agree", fix="Plan the stage again.")
-        record = to_json(package)
+        # Which runs it has is in their own rows, to which rows can be added.
+        record = to_json(replace(package, runs=()))
         with self._writing():
             held = self._one("SELECT record FROM package WHERE name = ?", package.name)
-            if held is not None:
-                if held[0] != record:
+            known: tuple[str, ...] = ()
+            if held is None:
+                if self._one("SELECT 1 FROM study") is None:
+                    raise LedgerError(f"the ledger {self.path} has no study yet", fix="Add the study first.")
+                limit = package.budget.limit
+                row = (None, package.name, package.stage, package.budget.label(), limit.kind, limit.amount, record)
+                self._insert("package", row)
+            else:
+                known = self._runs_of(package.name)
+                is_same = to_json(replace(from_json(Package, held[0]), runs=())) == record
+                if not is_same or package.runs[: len(known)] != known:
                     text = f"package {package.name} is in the ledger with other runs"
                     raise LedgerError(text, fix="A stage is planned once; use another folder for another plan.")
-                return False
-            if self._one("SELECT 1 FROM study") is None:
-                raise LedgerError(f"the ledger {self.path} has no study yet", fix="Add the study first.")
-            limit = package.budget.limit
-            row = (None, package.name, package.stage, package.budget.label(), limit.kind, limit.amount, record)
-            self._insert("package", row)
-            for position, run_id in enumerate(package.runs):
+            for position, run_id in enumerate(package.runs[len(known) :], start=len(known)):
                 spec = by_id[run_id]
                 planned = (run_id, package.name, position, spec.condition, spec.seed, spec.recipe.digest, to_json(spec))
                 self._insert("run", planned)
-            return True
+            return held is None or len(package.runs) > len(known)
 
     def ingest(self, path: Path) -> bool:
         """Take in a complete run folder, of a run that ended or of a lost attempt; whether it is new.
@@ -155,7 +159,21 @@ class Ledger:
 
     def packages(self) -> tuple[Package, ...]:
         """All packages, in order of planning."""
-        return tuple(from_json(Package, row[0]) for row in self._all("SELECT record FROM package ORDER BY number"))
+        found = [from_json(Package, row[0]) for row in self._all("SELECT record FROM package ORDER BY number")]
+        return tuple(replace(package, runs=self._runs_of(package.name)) for package in found)
+
+    def responses(self, package: str, name: str) -> dict[str, float | None]:
+        """A response of every run of a package that has ended, by id; None where the run has none that counts."""
+        rows = self._all(
+            "SELECT run.run_id, response.value FROM run "
+            "JOIN attempt ON attempt.run_id = run.run_id AND attempt.closes = 1 "
+            "LEFT JOIN response ON response.run_id = run.run_id AND response.attempt = attempt.attempt "
+            "AND response.name = ? AND attempt.status = 'finished' "
+            "AND NOT EXISTS (SELECT 1 FROM exclusion WHERE exclusion.run_id = run.run_id) WHERE run.package = ?",
+            name,
+            package,
+        )
+        return dict(rows)
 
     def pending(self) -> tuple[str, ...]:
         """Ids of planned runs that have not ended, in order of planning and execution."""
@@ -324,6 +342,10 @@ class Ledger:
             )
             for spec, attempt, outcome, exclusion in rows
         )
+
+    def _runs_of(self, package: str) -> tuple[str, ...]:
+        rows = self._all("SELECT run_id FROM run WHERE package = ? ORDER BY position", package)
+        return tuple(str(row[0]) for row in rows)
 
     def _is_held(self, key: FolderKey, path: Path) -> bool:
         """Whether this very folder is in the ledger. LedgerError if it is there with other content."""

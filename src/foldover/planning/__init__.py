@@ -1,15 +1,17 @@
 """Study and records in, the next runs out. Pure: nothing here reads, writes or waits."""
 
 from foldover.planning.cost import Cost, CostKey, cost_key, estimate_cost, measured_seconds
-from foldover.planning.expand import expand, package_name
+from foldover.planning.expand import count_reruns, expand, package_name
 from foldover.planning.gate import judge, rule_text
 from foldover.planning.plan import Condition, Plan
 from foldover.planning.recommend import Candidate, best_candidate, candidates, compare, recommend
+from foldover.planning.search import is_whole, plan_search
 from foldover.planning.stages import (
     longest_budget,
     natural_levels,
     ordered_conditions,
     plan_confirm,
+    plan_picked,
     plan_refine,
     plan_screen,
     recipe_at,
@@ -27,8 +29,10 @@ __all__ = [
     "candidates",
     "compare",
     "cost_key",
+    "count_reruns",
     "estimate_cost",
     "expand",
+    "is_whole",
     "judge",
     "longest_budget",
     "measured_seconds",
@@ -36,8 +40,10 @@ __all__ = [
     "ordered_conditions",
     "package_name",
     "plan_confirm",
+    "plan_picked",
     "plan_refine",
     "plan_screen",
+    "plan_search",
     "recipe_at",
     "recommend",
     "rule_text",

@@ -1,12 +1,15 @@
-"""Conditions x budgets x seeds -> runs with deterministic ids and a randomised order."""
+"""Conditions x budgets x seeds x reruns -> runs with deterministic ids and a randomised order."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from foldover.core import Design, Package, RunSpec, Stage, Study
+from foldover.core import Budget, Design, Package, RunSpec, Stage, Study
 from foldover.planning.plan import Condition, Plan
 
 
@@ -20,11 +23,12 @@ def expand(
 ) -> Plan:
     """One package a budget. Each seed is a block in time: all its runs, in an order drawn from the study's seed.
 
-    Blocking in time lets the seed term of the analysis take up what drifts on the machine.
+    Blocking in time lets the seed term of the analysis take up what drifts on the machine. Each rerun is a block too.
     """
     runs: list[RunSpec] = []
+    host = study.host_of(stage)
     members: dict[str, list[str]] = {package_name(stage, i): [] for i in range(len(stage.budgets))}
-    for seed in stage.seeds:
+    for rerun, seed in itertools.product(range(stage.reruns), stage.seeds):
         block = [
             RunSpec(
                 study=study.name,
@@ -36,18 +40,17 @@ def expand(
                 budget=budget,
                 seed=seed,
                 constants=study.constants,
+                host=host,
+                rerun=rerun,
             )
             for name, budget in zip(members, stage.budgets, strict=True)
             for condition in conditions
         ]
-        _generator(study.seed, stage.name, seed).shuffle(block)
+        _generator(study.seed, stage.name, seed, *([rerun] if rerun else [])).shuffle(block)
         for run in block:
             members[run.package].append(run.run_id)
         runs += block
-    packages = tuple(
-        Package(name=name, stage=stage.name, budget=budget, seeds=stage.seeds, runs=tuple(sorted(members[name])))
-        for name, budget in zip(members, stage.budgets, strict=True)
-    )
+    packages = tuple(package_of(study, stage, i, sorted(members[name])) for i, name in enumerate(members))
     return Plan(
         stage=stage.name,
         design=design,
@@ -56,6 +59,37 @@ def expand(
         runs=tuple(runs),
         notes=tuple(notes),
     )
+
+
+def package_of(study: Study, stage: Stage, budget_index: int, runs: Sequence[str]) -> Package:
+    """The runs of a stage at one of its budgets."""
+    return Package(
+        name=package_name(stage, budget_index),
+        stage=stage.name,
+        budget=stage.budgets[budget_index],
+        seeds=stage.seeds,
+        runs=tuple(runs),
+        host=study.host_of(stage),
+        regime=stage.regime,
+    )
+
+
+def count_reruns(plan: Plan, earlier: Iterable[Plan]) -> Plan:
+    """The plan with its reruns counted on from the runs of the same recipe, budget, seed and host in earlier plans."""
+    done = Counter(_cell(run) for other in earlier for run in other.runs if not run.is_trunk)
+    if not any(done[_cell(run)] for run in plan.runs):
+        return plan
+    renamed: dict[str, RunSpec] = {run.run_id: replace(run, rerun=run.rerun + done[_cell(run)]) for run in plan.runs}
+    packages = tuple(
+        replace(package, runs=tuple(sorted(renamed[run_id].run_id for run_id in package.runs)))
+        for package in plan.packages
+    )
+    return replace(plan, runs=tuple(renamed.values()), packages=packages)
+
+
+def _cell(run: RunSpec) -> tuple[str, Budget, int, str]:
+    """What reruns have in common."""
+    return run.recipe.digest, run.budget, run.seed, run.host
 
 
 def package_name(stage: Stage, budget_index: int) -> str:

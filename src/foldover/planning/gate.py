@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from foldover.core import Decision, Direction, Effect, Factor, Gate, Verdict
+from foldover.core import Decision, Direction, Effect, Factor, Gate, Regime, Verdict
 
 
 def rule_text(gate: Gate) -> str:
@@ -13,7 +13,8 @@ def rule_text(gate: Gate) -> str:
         f"at the longest budget of the stage: retained if the {gate.level:.0%} interval excludes 0 and "
         f"{gate.correction.upper()} q <= {gate.q:g}; fixed at its better level if also |effect| >= "
         f"{gate.smallest_effect:g}; dropped if retained below that or the interval lies inside "
-        f"+-{gate.smallest_effect:g}; kept open if retained only at a shorter budget; else undecided"
+        f"+-{gate.smallest_effect:g}; kept open if retained only at a shorter budget; else undecided; single runs of a "
+        "fixed seed: retained if |effect| exceeds Lenth's margin of error"
     )
 
 
@@ -26,12 +27,15 @@ def judge(
     packages: Sequence[str],
     direction: Direction,
     evidence: str,
+    regime: Regime = "explicit",
 ) -> tuple[Verdict, ...]:
     """One verdict a factor. packages: of the stage, shortest budget first; evidence: digest of the records."""
     verdicts = []
     for factor in factors:
         own = {e.package: e for e in effects if e.term == factor.letter}
         decision, because = _decide([own.get(p) for p in packages], gate, direction)
+        if regime == "fixed":
+            because += "; one fixed seed: it says nothing of others"
         verdicts.append(
             Verdict(
                 stage=stage,
@@ -49,14 +53,17 @@ def _decide(by_budget: Sequence[Effect | None], gate: Gate, direction: Direction
     effect = by_budget[-1] if by_budget else None
     if effect is None:
         return "undecided", "no effect could be estimated at the longest budget"
-    if effect.retained is None or effect.low is None or effect.high is None:
+    if effect.retained is None:
         return "undecided", f"{_describe(effect)}: described only, the data carry no error"
     if effect.retained and abs(effect.estimate) >= gate.smallest_effect:
         is_low_better = (effect.estimate > 0) == (direction == "minimize")
         decision: Decision = "fix_low" if is_low_better else "fix_high"
-        return decision, f"{_describe(effect)}: retained, {'low' if is_low_better else 'high'} is better"
+        how = "retained" if effect.low is not None else "beyond Lenth's margin"
+        return decision, f"{_describe(effect)}: {how}, {'low' if is_low_better else 'high'} is better"
     if effect.retained:
         return "drop", f"{_describe(effect)}: real, but smaller than what matters ({gate.smallest_effect:g})"
+    if effect.low is None or effect.high is None:
+        return "undecided", f"{_describe(effect)}: within Lenth's margin"
     if -gate.smallest_effect < effect.low and effect.high < gate.smallest_effect:
         return "drop", f"{_describe(effect)}: the interval lies inside +-{gate.smallest_effect:g}"
     earlier = [e for e in by_budget[:-1] if e is not None and e.retained]

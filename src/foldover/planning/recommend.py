@@ -10,21 +10,35 @@ from foldover.core import (
     ConditionSummary,
     Direction,
     Recommendation,
+    Regime,
     RunRecord,
     Study,
     Verdict,
 )
 from foldover.planning.plan import Condition
-from foldover.stats import PairedDifference, paired_difference
+from foldover.stats import paired_difference, welch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A condition with its results under fresh seeds. by_seed: seed -> response."""
+    """A condition with its results under fresh seeds. by_seed: seed -> response; of a fixed seed, rerun -> response."""
 
     condition: Condition
     summary: ConditionSummary
     by_seed: Mapping[int, float]
+    is_fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """First minus second with its interval. n: seeds, or reruns a side; what: in words."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    n: int
+    what: str
 
 
 def candidates(
@@ -32,21 +46,22 @@ def candidates(
     summaries: Sequence[ConditionSummary],
     conditions: Mapping[tuple[str, str], Condition],
     *,
-    packages: Sequence[str],
+    packages: Mapping[str, Regime],
     response: str,
 ) -> tuple[Candidate, ...]:
-    """Conditions of the packages that have a result. conditions: by (package, label)."""
+    """Conditions of the packages that have a result. conditions: by (package, label); packages: name to regime."""
     found = []
     for summary in summaries:
         key = (summary.package, summary.condition)
         if summary.package not in packages or key not in conditions:
             continue
+        is_fixed = packages[summary.package] == "fixed"
         by_seed = {
-            r.spec.seed: r.outcome.responses.number(response)
+            r.spec.rerun if is_fixed else r.spec.seed: r.outcome.responses.number(response)
             for r in records
             if r.counts and (r.spec.package, r.spec.condition) == key
         }
-        found.append(Candidate(condition=conditions[key], summary=summary, by_seed=by_seed))
+        found.append(Candidate(condition=conditions[key], summary=summary, by_seed=by_seed, is_fixed=is_fixed))
     return tuple(found)
 
 
@@ -56,17 +71,33 @@ def best_candidate(found: Sequence[Candidate], direction: Direction) -> Candidat
     return min(found, key=lambda c: (sign * c.summary.mean, c.condition.label))
 
 
-def compare(a: Candidate, b: Candidate, *, level: float) -> PairedDifference | None:
-    """First minus second over common seeds; None where fewer than two seeds are common."""
-    common = sorted(set(a.by_seed) & set(b.by_seed))
-    if len(common) < 2:
-        return None
+def compare(a: Candidate, b: Candidate, *, level: float) -> Difference | None:
+    """First minus second, paired over common seeds; reruns of one seed pair nothing and are compared by Welch's test.
+
+    None where either side has too few runs, or no spread to make an interval of.
+    """
     try:
-        return paired_difference(
+        if a.is_fixed or b.is_fixed:
+            found = welch(list(a.by_seed.values()), list(b.by_seed.values()), level=level)
+            return Difference(
+                mean=found.difference,
+                low=found.low,
+                high=found.high,
+                p=found.p,
+                n=min(found.n_a, found.n_b),
+                what="difference of reruns",
+            )
+        common = sorted(set(a.by_seed) & set(b.by_seed))
+        if len(common) < 2:
+            return None
+        paired = paired_difference(
             {seed: a.by_seed[seed] for seed in common}, {seed: b.by_seed[seed] for seed in common}, level=level
         )
     except AnalysisError:
-        return None  # no spread at all: there is no interval to give
+        return None  # no spread at all, or single runs: there is no interval to give
+    return Difference(
+        mean=paired.mean, low=paired.low, high=paired.high, p=paired.p, n=paired.n, what="paired difference"
+    )
 
 
 def recommend(study: Study, found: Sequence[Candidate], verdicts: Sequence[Verdict]) -> Recommendation:
@@ -88,7 +119,7 @@ def recommend(study: Study, found: Sequence[Candidate], verdicts: Sequence[Verdi
     )
 
 
-def _favours(difference: PairedDifference, direction: Direction) -> bool:
+def _favours(difference: Difference, direction: Direction) -> bool:
     return difference.high < 0 if direction == "minimize" else difference.low > 0
 
 
@@ -129,12 +160,18 @@ def _does_not_support(
     return tuple(sentences)
 
 
-def _difference_sentence(chosen: Candidate, other: Candidate, difference: PairedDifference | None) -> str:
+def _difference_sentence(chosen: Candidate, other: Candidate, difference: Difference | None) -> str:
     names = f"{chosen.condition.label} - {other.condition.label}"
     if difference is None:
         plain = chosen.summary.mean - other.summary.mean
         return f"{names}: {plain:+.4f}, without an interval (fewer than two common seeds)."
     return (
         f"{names}: {difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}] "
-        f"(paired, {difference.n} seeds, p = {difference.p:.2g})."
+        f"({_pairs(difference)}, p = {difference.p:.2g})."
     )
+
+
+def _pairs(difference: Difference) -> str:
+    if difference.what == "paired difference":
+        return f"paired, {difference.n} seeds"
+    return f"{difference.n} reruns of one seed"

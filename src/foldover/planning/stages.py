@@ -10,6 +10,7 @@ from foldover.core import (
     Design,
     DesignError,
     Factor,
+    Pick,
     Recipe,
     RecipeError,
     Resolved,
@@ -28,19 +29,118 @@ Resolve = Callable[[Recipe], Resolved]
 BETTER_LEVEL: Mapping[Decision, float] = {"fix_low": -1.0, "fix_high": 1.0}
 
 
-def plan_screen(study: Study, stage: Stage, resolve: Resolve) -> Plan:
-    """Every row of the stage's design."""
+def plan_screen(study: Study, stage: Stage, resolve: Resolve, verdicts: Sequence[Verdict] = ()) -> Plan:
+    """Every row of the stage's design over the factors that it does not fix.
+
+    verdicts: of the stage that it follows. Raises DesignError where they do not say at which level a factor is better.
+    """
     assert stage.design is not None, "a screen has a design"
+    held = {letter: _held_level(stage, letter, str(level), verdicts) for letter, level in stage.fix.items()}
+    free = tuple(factor for factor in study.factors if factor.letter not in held)
     design = fractional_factorial(
-        study.factors,
+        free,
         runs=stage.design.runs,
         generators=stage.design.generators,
         name=stage.name,
         seed=study.seed,
     )
-    conditions = [_condition(study, row.label, "screen", row.levels, resolve) for row in design.rows]
-    notes = [note.message for note in check_design(design, lambda levels: _effective(study, levels, resolve))]
+
+    def whole(levels: Sequence[float]) -> tuple[float, ...]:
+        at = {**held, **{factor.letter: level for factor, level in zip(free, levels, strict=True)}}
+        return tuple(at[factor.letter] for factor in study.factors)
+
+    conditions = [_condition(study, row.label, "screen", whole(row.levels), resolve) for row in design.rows]
+    notes = [note.message for note in check_design(design, lambda levels: _effective(study, whole(levels), resolve))]
+    by_letter = {factor.letter: factor for factor in study.factors}
+    notes += [f"factor {letter} is held at {by_letter[letter].decode(level)!r}" for letter, level in held.items()]
     return expand(study, stage, conditions, design=design, notes=notes)
+
+
+def _held_level(stage: Stage, letter: str, level: str, verdicts: Sequence[Verdict]) -> float:
+    if level != "better":
+        return -1.0 if level == "low" else 1.0
+    for verdict in verdicts:
+        if verdict.subject == letter and verdict.decision in BETTER_LEVEL:
+            return BETTER_LEVEL[verdict.decision]
+    found = next((v.decision for v in verdicts if v.subject == letter), "not judged")
+    raise DesignError(
+        f"stage `{stage.name}` fixes factor {letter} by the verdict of `{stage.after}`, which is: {found}",
+        fix=f'Say where it stands, `fix = {{ {letter} = "low" }}`, by `foldover amend`.',
+    )
+
+
+def plan_picked(
+    study: Study, stage: Stage, resolve: Resolve, plans: Sequence[Plan], summaries: Sequence[ConditionSummary]
+) -> Plan:
+    """The conditions that the stage picks from earlier ones, with its changes, each under its role.
+
+    What resolves to the same run as one that is picked already is passed over: of the best, the next one is taken.
+    Raises DesignError where fewer conditions have a result than are asked for.
+    """
+    by_name = {plan.stage: plan for plan in plans}
+    seen: dict[Values, str] = {}
+    conditions: list[Condition] = []
+    notes: list[str] = []
+    for pick in stage.picks:
+        left = pick.best + pick.worst or 1
+        for origin in _candidates(study, stage, pick, by_name[pick.stage], summaries):
+            if not left:
+                break
+            condition = _picked(study, pick, origin, resolve, taken=[c.label for c in conditions])
+            effective = resolve(condition.recipe).effective
+            if effective in seen:
+                notes.append(f"{origin.label} ({pick.role}) is the same run as {seen[effective]} and is passed over")
+                continue
+            seen[effective] = condition.label
+            conditions.append(condition)
+            left -= 1
+        if left:
+            raise DesignError(
+                f"stage `{stage.name}`: {left} too few conditions of `{pick.stage}` for the role {pick.role!r}: the "
+                "others have no result or are picked already",
+                fix="Look at the failures with `foldover status`.",
+            )
+    return expand(study, stage, conditions, notes=notes)
+
+
+def _candidates(
+    study: Study, stage: Stage, pick: Pick, source: Plan, summaries: Sequence[ConditionSummary]
+) -> list[Condition]:
+    """Conditions in the order in which the pick would take them."""
+    if pick.condition:
+        return [source.condition(pick.condition)]
+    of = study.stage(pick.stage)
+    labels = [budget.label() for budget in of.budgets]
+    at = labels.index(pick.budget) if pick.budget else longest_budget(of)
+    ordered = [source.condition(s.condition) for s in ordered_conditions(summaries, package_name(of, at), study)]
+    if pick.among:
+        ordered = [condition for condition in ordered if condition.role == pick.among]
+    if pick.best and pick.worst:
+        # The worst ones are taken after the best, in the order from better to worse, as far as they are others.
+        return [*ordered[: pick.best], *ordered[max(pick.best, len(ordered) - pick.worst) :]]
+    return ordered if pick.best else ordered[::-1]
+
+
+def _picked(study: Study, pick: Pick, origin: Condition, resolve: Resolve, *, taken: Sequence[str]) -> Condition:
+    recipe = Recipe(trainer=origin.recipe.trainer, values=origin.recipe.values.with_(pick.changes))
+    try:
+        resolved = resolve(recipe)
+    except RecipeError as error:
+        raise DesignError(f"{pick.role} of {origin.label} cannot be built: {error}") from error
+    levels = tuple(
+        factor.encode(pick.changes[factor.lever]) if factor.lever in pick.changes else level
+        for factor, level in zip(study.factors, origin.levels, strict=True)
+    )
+    label = pick.label or (f"{origin.label}-{_slug(pick.role)}" if pick.changes else origin.label)
+    while label in taken:
+        label = f"{label}-{_slug(pick.role)}"
+    return Condition(
+        label=label, role=pick.role, levels=levels, recipe=recipe, derived=resolved.derived, origin=pick.stage
+    )
+
+
+def _slug(role: str) -> str:
+    return "-".join(role.split())
 
 
 def plan_confirm(

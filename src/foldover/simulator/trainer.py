@@ -6,6 +6,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -75,7 +76,7 @@ class SimTrainer:
         Raises BudgetError for a budget that the surface does not reach.
         """
         started = datetime.now(UTC)
-        setting = bind(Constants, CONSTANTS.complete(spec.constants))
+        setting = setting_of(spec)
         x, derived = coded_levels(spec.recipe.values), resolve(spec.recipe).derived
         surface, minutes = get_surface(setting.surface), budget_minutes(derived, spec.budget, setting.host)
         response = float(surface.values([x], minutes, setting.host, seeds=[spec.seed], rerun=setting.rerun)[0, 0])
@@ -114,6 +115,12 @@ class SimTrainer:
             fired=fired,
             failure=failure,
         )
+
+
+def setting_of(spec: RunSpec) -> Constants:
+    """The constants of a run, on the host and as the rerun that it is planned as."""
+    setting = bind(Constants, CONSTANTS.complete(spec.constants))
+    return replace(setting, host=spec.host or setting.host, rerun=setting.rerun + spec.rerun)
 
 
 def _fate(x: tuple[float, ...], minutes: float, seed: int, setting: Constants) -> tuple[Status, float, Failure | None]:

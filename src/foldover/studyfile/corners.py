@@ -5,6 +5,7 @@ Recipes are resolved, not trained: no GPU, no torch.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from foldover.studyfile.trainer import TrainerInfo
 
 # Resolving takes up to a millisecond; a design with more corners is checked when it is planned.
 MOST_CORNERS = 4096
+_FIXED: Mapping[str, tuple[int, ...]] = {"low": (-1,), "high": (1,), "better": (-1, 1)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +112,18 @@ def _check_factor(ground: Ground, letter: str, factor: Factor) -> dict[tuple[str
 
 
 def _corners(stage: Stage, factors: Sequence[Factor]) -> tuple[tuple[int, ...], ...]:
+    """Coded levels, one a factor; a factor that is fixed at its better level may stand at either."""
     if stage.design is None or stage.design.runs > MOST_CORNERS:
         return ()
-    return tuple(corner_levels(stage.design, [factor.letter for factor in factors]))
+    free = [factor.letter for factor in factors if factor.letter not in stage.fix]
+    held = [_FIXED[str(stage.fix[factor.letter])] for factor in factors if factor.letter in stage.fix]
+    fixed = [factor.letter for factor in factors if factor.letter in stage.fix]
+    found = []
+    for row in corner_levels(stage.design, free):
+        for levels in itertools.product(*held):
+            at = dict(zip([*free, *fixed], [*row, *levels], strict=True))
+            found.append(tuple(at[factor.letter] for factor in factors))
+    return tuple(found)
 
 
 def _check_screen(

@@ -9,21 +9,24 @@ from collections.abc import Mapping
 from foldover.core import Problem, Study, StudyError
 from foldover.studyfile.corners import Ground, check_all
 from foldover.studyfile.factors import read_factors
+from foldover.studyfile.picks import read_host
 from foldover.studyfile.sections import (
     read_allowance,
     read_baseline,
     read_gate,
     read_head,
+    read_hosts,
     read_response,
     read_trainer,
     read_values,
     with_factors,
 )
+from foldover.studyfile.stages import Ground as StageGround
 from foldover.studyfile.stages import read_stages
 from foldover.studyfile.table import Report, Table
 from foldover.studyfile.trainer import TrainerOf
 
-SECTIONS = ("study", "baseline", "constants", "budget", "factors", "decision", "stages")
+SECTIONS = ("study", "baseline", "constants", "budget", "factors", "decision", "hosts", "stages")
 
 
 def parse(text: str, path: str, trainer_of: TrainerOf) -> Study:
@@ -55,7 +58,17 @@ def _read(content: Mapping[str, object], report: Report, trainer_of: TrainerOf, 
     factors = read_factors(_section(root, "factors"), None if trainer is None else trainer.levers)
     if not factors and "factors" in root:
         root.problem("factors", "the study has no factors. Write each one as `[factors.A]`.")
-    stages = read_stages(content, report, factors, allowance)
+    hosts = read_hosts(root.table("hosts", title="[hosts]"))
+    ground = StageGround(
+        factors=factors,
+        allowance=allowance,
+        levers=None if trainer is None else trainer.levers,
+        constants=None if trainer is None else trainer.constants,
+        hosts=tuple(host.label for host in hosts),
+    )
+    if "host" in head_table:
+        read_host(head_table, ground.hosts, ground.constants)
+    stages = read_stages(content, report, ground)
     if trainer is None:
         return None
     baseline = read_baseline(root.table("baseline", title="[baseline]"), str(head_table.text("trainer")), trainer)
@@ -78,6 +91,8 @@ def _read(content: Mapping[str, object], report: Report, trainer_of: TrainerOf, 
         constants=constants,
         seed=head.seed,
         source=text,
+        host=head.host,
+        hosts=hosts,
     )
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from foldover.core import Budget, Factor, Scalar, Stage, Study
+from foldover.core import Budget, Factor, Pick, Scalar, Stage, Study
 from foldover.studyfile.sections import Allowance
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -26,6 +26,7 @@ def render(study: Study) -> str:
                 "response": study.response,
                 "direction": study.direction,
                 "seed": study.seed,
+                "host": study.host or None,
             },
         ),
         _block("[baseline.set]", study.baseline.values),
@@ -40,7 +41,13 @@ def render(study: Study) -> str:
                 "q": study.gate.q,
                 "smallest_effect": study.gate.smallest_effect,
                 "level": study.gate.level,
+                "more_seeds": study.gate.more_seeds,
+                "fold_over": study.gate.fold_over,
             },
+        ),
+        *(
+            _block(f"[hosts.{_key(host.label)}]", {"title": host.title or None, "here": host.here, **host.settings})
+            for host in study.hosts
         ),
         *(_stage(stage, common) for stage in study.stages),
     ]
@@ -58,8 +65,14 @@ def _stage(stage: Stage, common: Allowance) -> str:
         f"name = {_scalar(stage.name)}",
         f"kind = {_scalar(stage.kind)}",
         f"budgets = [{', '.join(_budget(budget, common) for budget in stage.budgets)}]",
-        f"seeds = {_array(stage.seeds)}",
     ]
+    if stage.regime == "fixed":
+        lines += ['regime = "fixed"', f"seed = {stage.seeds[0]}"]
+    else:
+        lines.append(f"seeds = {_array(stage.seeds)}")
+    if stage.reruns != 1:
+        lines.append(f"reruns = {stage.reruns}")
+    lines += [f"{key} = {_scalar(value)}" for key, value in (("host", stage.host), ("package", stage.package)) if value]
     if stage.branch is not None:
         lines.append(f"branch = {_scalar(stage.branch)}")
     if stage.after is not None:
@@ -68,11 +81,48 @@ def _stage(stage: Stage, common: Allowance) -> str:
         lines.append(f"runs = {stage.design.runs}")
         if stage.design.generators:
             lines.append(f"generators = {_array(stage.design.generators)}")
-    if stage.kind == "confirm":
+    if stage.fix:
+        levels = ", ".join(f"{letter} = {_scalar(level)}" for letter, level in stage.fix.items())
+        is_by_verdict = "better" in stage.fix.values()
+        lines.append(f"fix = {_array(tuple(stage.fix))}" if is_by_verdict else f"fix = {{ {levels} }}")
+    lines += _search(stage)
+    if stage.picks:
+        lines.append(f"pick = [{', '.join(_pick(pick) for pick in stage.picks)}]")
+    elif stage.kind == "confirm":
         lines += [f"best = {stage.best}", f"worst = {stage.worst}"]
     if stage.centers:
         lines.append(f"centers = {_array(stage.centers)}")
     return "\n".join(lines) + "\n"
+
+
+def _pick(pick: Pick) -> str:
+    given: dict[str, Scalar] = {
+        "role": pick.role,
+        "from": pick.stage,
+        "condition": pick.condition or None,
+        "best": pick.best or None,
+        "worst": pick.worst or None,
+        "budget": pick.budget.replace(",", "") or None,
+        "among": pick.among or None,
+        "label": pick.label or None,
+    }
+    entries = [f"{key} = {_scalar(value)}" for key, value in given.items() if value is not None]
+    if pick.changes:
+        entries.append(f"set = {{ {', '.join(f'{_key(k)} = {_scalar(v)}' for k, v in pick.changes.items())} }}")
+    return f"{{ {', '.join(entries)} }}"
+
+
+def _search(stage: Stage) -> list[str]:
+    search = stage.search
+    if search is None:
+        return []
+    lines = [f"strategy = {_scalar(search.strategy)}", f"runs = {search.runs}", f"batch = {search.batch}"]
+    if search.letters:
+        pairs = zip(search.letters, search.levels, strict=True)
+        lines.append(f"levels = {{ {', '.join(f'{letter} = {_array(levels)}' for letter, levels in pairs)} }}")
+    if stage.matched_to is not None:
+        lines.append(f"matched_to = {_scalar(stage.matched_to)}")
+    return lines
 
 
 def _common_allowance(budgets: Sequence[Budget]) -> Allowance:

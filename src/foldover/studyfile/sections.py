@@ -15,17 +15,20 @@ from foldover.core import (
     EffectMethod,
     Factor,
     Gate,
+    Host,
     LeverSet,
     Limit,
     Recipe,
     RecipeError,
     Scalar,
+    Settings,
     UserError,
     Values,
 )
 from foldover.studyfile.table import Table, is_number, is_whole, nearest
 from foldover.studyfile.trainer import TrainerInfo, TrainerOf
 
+_MACHINE = ("threads", "processes", "device", "compute", "kernels", "compile")
 DEFAULT_GRACE_SECONDS = 120.0
 # Names become names of packages and of files.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -39,6 +42,7 @@ class Head:
     question: str | None
     direction: Direction
     seed: int
+    host: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,7 @@ class Allowance:
 
 def read_head(table: Table, *, is_there: bool) -> Head:
     """`[study]` but for the trainer and the response; where it is missing, its keys are not asked for."""
-    table.refuse_others(("name", "question", "trainer", "response", "direction", "seed"))
+    table.refuse_others(("name", "question", "trainer", "response", "direction", "seed", "host"))
     for key in ("name", "question", "trainer") if is_there else ():
         table.require(key)
     seed = table.whole("seed", at_least=0)
@@ -60,6 +64,7 @@ def read_head(table: Table, *, is_there: bool) -> Head:
         question=table.text("question"),
         direction=cast(Direction, table.choice("direction", get_args(Direction)) or "minimize"),
         seed=0 if seed is None else seed,
+        host=table.text("host") or "",
     )
 
 
@@ -165,7 +170,10 @@ def read_gate(table: Table | None) -> Gate:
     default = Gate()
     if table is None:
         return default
-    table.refuse_others(("correction", "q", "smallest_effect", "level", "method"))
+    table.refuse_others(("correction", "q", "smallest_effect", "level", "method", "more_seeds", "fold_over"))
+    fold_over = table.content.get("fold_over", False)
+    if not isinstance(fold_over, bool):
+        table.problem("fold_over", f"`fold_over` must be true or false (got {fold_over!r}).")
     smallest = table.number("smallest_effect")
     if smallest is not None and smallest < 0:
         table.problem("smallest_effect", f"`smallest_effect` cannot be negative (got {smallest:g}). Give its size.")
@@ -175,7 +183,30 @@ def read_gate(table: Table | None) -> Gate:
         q=_probability(table, "q", default.q),
         smallest_effect=default.smallest_effect if smallest is None else smallest,
         level=_probability(table, "level", default.level),
+        more_seeds=table.whole("more_seeds", at_least=0) or 0,
+        fold_over=fold_over is True,
     )
+
+
+def read_hosts(table: Table | None) -> tuple[Host, ...]:
+    """`[hosts.NAME]`: kinds of machines, which of them this one is, and their settings."""
+    hosts = []
+    for label in table.content if table is not None else ():
+        assert table is not None, "an absent table has no content"
+        own = table.table(label, title=f"[hosts.{label}]")
+        if own is None:
+            continue
+        own.refuse_others(("title", "here", *_MACHINE))
+        here = own.content.get("here", False)
+        if not isinstance(here, bool):
+            own.problem("here", f"`here` must be true or false (got {here!r}).")
+        settings = Values({key: cast(Scalar, own.content[key]) for key in _MACHINE if key in own})
+        try:
+            replace(Settings(), **settings)  # type: ignore[arg-type]
+        except (UserError, TypeError) as error:
+            own.problem(None, str(error))
+        hosts.append(Host(label=label, title=own.text("title") or "", here=here is True, settings=settings))
+    return tuple(hosts)
 
 
 def _probability(table: Table, key: str, default: float) -> float:

@@ -6,110 +6,339 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast, get_args
 
-from foldover.core import Branch, Budget, DesignRequest, Factor, Stage, StageKind
+from foldover.core import (
+    EMPTY,
+    Branch,
+    Budget,
+    DesignRequest,
+    Factor,
+    LeverSet,
+    Pick,
+    Regime,
+    Search,
+    Stage,
+    StageKind,
+    Strategy,
+    Values,
+)
 from foldover.studyfile.generators import read_request
-from foldover.studyfile.sections import Allowance, read_budgets, read_name
-from foldover.studyfile.table import Report, Table, is_whole
+from foldover.studyfile.picks import (
+    Draft,
+    Known,
+    find_stage,
+    never_fires,
+    num_picked,
+    read_fix,
+    read_host,
+    read_picks,
+)
+from foldover.studyfile.sections import Allowance, read_budgets, read_name, read_values
+from foldover.studyfile.table import Report, Table, is_number, is_whole
 
-_REQUIRED = ("name", "kind", "budgets", "seeds")
-_COMMON = (*_REQUIRED, "branch")
+_REQUIRED = ("name", "kind", "budgets")
+_COMMON = (*_REQUIRED, "seeds", "seed", "regime", "reruns", "host", "package", "branch")
 _OWN_KEYS: Mapping[str, tuple[str, ...]] = {
-    "screen": ("runs", "design", "generators"),
-    "confirm": ("after", "best", "worst"),
+    "screen": ("runs", "design", "generators", "after", "fix"),
+    "confirm": ("after", "best", "worst", "pick"),
     "refine": ("after", "centers"),
+    "replicate": ("pick",),
+    "bridge": ("pick", "set"),
+    "anchors": ("pick",),
+    "search": ("strategy", "runs", "batch", "levels", "matched_to"),
 }
-# Confirming needs conditions that were compared; refining needs verdicts on factors.
-_MAY_FOLLOW: Mapping[str, tuple[str, ...]] = {"confirm": ("screen", "refine"), "refine": ("screen",)}
+# Confirming needs conditions that were compared; refining and fixing need verdicts on factors.
+_MAY_FOLLOW: Mapping[str, tuple[str, ...]] = {
+    "screen": ("screen",),
+    "confirm": ("screen", "refine"),
+    "refine": ("screen",),
+}
+LEAST_CONTRASTS = 4  # of the pseudo standard error of single runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Draft:
-    """A stage as far as it could be read; None for what the file lacks or has wrong."""
-
-    name: str | None
-    kind: StageKind | None
-    budgets: tuple[Budget, ...] | None
-    seeds: tuple[int, ...] | None
-    branch: Branch | None = None
-    num_conditions: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
-    """What a stage may refer to. earlier: the stages above it, by name; later: names from itself on."""
+class Ground:
+    """What stages are read against. hosts: the labels of `[hosts]`."""
 
     factors: Mapping[str, Factor | None]
-    earlier: Mapping[str, _Draft]
-    later: Sequence[str]
+    allowance: Allowance
+    levers: LeverSet | None = None
+    constants: LeverSet | None = None
+    hosts: tuple[str, ...] = ()
 
 
-def read_stages(
-    content: Mapping[str, object], report: Report, factors: Mapping[str, Factor | None], allowance: Allowance
-) -> tuple[Stage | None, ...]:
+def read_stages(content: Mapping[str, object], report: Report, ground: Ground) -> tuple[Stage | None, ...]:
     """The stages in order; None for one that the file has wrong."""
     items = content.get("stages")
     if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
         report.add(("stages",), "the study has no stages. Write each one under its own `[[stages]]`.")
         return ()
     names = [str(item.get("name")) for item in items]
-    earlier: dict[str, _Draft] = {}
+    earlier: dict[str, Draft] = {}
     stages: list[Stage | None] = []
     for index, item in enumerate(items):
         title = f"stage {item.get('name', f'number {index + 1}')}"
         table = Table(path=("stages", index), title=title, content=item, report=report)
         if "name" in table and names[index] in names[:index]:
             table.problem("name", f"there are two stages named {names[index]!r}.")
-        draft = _read_draft(table, allowance)
-        stage = _read_stage(table, draft, _Known(factors=factors, earlier=dict(earlier), later=names[index:]))
-        conditions = None if stage is None or stage.design is None else stage.design.runs
-        earlier[names[index]] = replace(draft, num_conditions=conditions)
+        known = Known(factors=ground.factors, levers=ground.levers, earlier=dict(earlier), later=names[index:])
+        blank = _read_common(table, ground)
+        stage = _read_stage(table, blank, known)
+        if stage is not None and not _is_accounted_alike(table, stage, stages):
+            stage = None
+        earlier[names[index]] = _draft(names[index], blank, stage)
         stages.append(stage)
     return tuple(stages)
 
 
-def _read_draft(table: Table, allowance: Allowance) -> _Draft:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Common:
+    """What stages of all kinds have; None for what the file lacks or has wrong."""
+
+    name: str | None
+    kind: StageKind | None
+    budgets: tuple[Budget, ...] | None
+    seeds: tuple[int, ...] | None
+    host: str | None
+    regime: Regime
+    reruns: int
+    package: str
+    branch: Branch | None
+
+
+def _read_common(table: Table, ground: Ground) -> _Common:
     for key in _REQUIRED:
         table.require(key)
-    return _Draft(
+    regime = cast(Regime, table.choice("regime", get_args(Regime)) or "explicit")
+    reruns = table.whole("reruns", at_least=1)
+    return _Common(
         name=read_name(table, "name"),
         kind=cast("StageKind | None", table.choice("kind", get_args(StageKind))),
-        budgets=read_budgets(table, "budgets", allowance),
-        seeds=_seeds(table),
+        budgets=_rising(table, read_budgets(table, "budgets", ground.allowance)),
+        seeds=_fixed_seed(table) if regime == "fixed" else _seeds(table),
+        host=read_host(table, ground.hosts, ground.constants),
+        regime=regime,
+        reruns=1 if reruns is None else reruns,
+        package=table.text("package") or "",
         branch=cast("Branch | None", table.choice("branch", get_args(Branch))),
     )
 
 
-def _read_stage(table: Table, draft: _Draft, known: _Known) -> Stage | None:
-    if draft.kind is None:
+def _draft(name: str, common: _Common, stage: Stage | None) -> Draft:
+    blank = Draft(
+        name=name,
+        kind=common.kind,
+        budgets=common.budgets,
+        seeds=common.seeds,
+        host=common.host or "",
+        regime=common.regime,
+        reruns=common.reruns,
+    )
+    if stage is None:
+        return blank
+    if stage.design is not None:
+        labels = frozenset(f"c{i:02d}" for i in range(1, stage.design.runs + 1))
+        runs = len(stage.seeds) * stage.reruns
+        return replace(
+            blank,
+            num_conditions=stage.design.runs,
+            labels=labels,
+            roles=frozenset(["screen"]),
+            fixed=frozenset(stage.fix),
+            can_judge=runs > 1 or (stage.regime == "fixed" and stage.design.runs - 1 >= LEAST_CONTRASTS),
+        )
+    if stage.picks:
+        labelled = [pick.label or pick.condition for pick in stage.picks]
+        roles = frozenset(pick.role for pick in stage.picks)
+        labels_known = frozenset(labelled) if all(labelled) else None
+        return replace(blank, num_conditions=num_picked(stage.picks), labels=labels_known, roles=roles)
+    if stage.kind == "search":
+        return replace(blank, roles=frozenset(["search"]))
+    roles = frozenset(["best", "worst"] if stage.kind == "confirm" else ["corner", "bridge"])
+    return replace(blank, num_conditions=stage.best + stage.worst if stage.kind == "confirm" else None, roles=roles)
+
+
+def _read_stage(table: Table, common: _Common, known: Known) -> Stage | None:
+    if common.kind is None:
         table.refuse_others((*_COMMON, *(key for keys in _OWN_KEYS.values() for key in keys)))
         return None
-    _refuse_other_kinds(table, draft.kind)
-    readers = {"screen": _read_screen, "confirm": _read_confirm, "refine": _read_refine}
-    own = readers[draft.kind](table, draft, known)
-    if own is None or draft.name is None or draft.budgets is None or draft.seeds is None:
+    _refuse_other_kinds(table, common.kind)
+    readers = {"screen": _read_screen, "confirm": _read_confirm, "refine": _read_refine, "search": _read_search}
+    own = readers.get(common.kind, _read_picked)(table, common, known)
+    if own is None or common.name is None or common.budgets is None or common.seeds is None or common.host is None:
         return None
-    return replace(own, name=draft.name, budgets=draft.budgets, seeds=draft.seeds, branch=draft.branch)
+    return replace(
+        own,
+        name=common.name,
+        kind=common.kind,
+        budgets=common.budgets,
+        seeds=common.seeds,
+        branch=common.branch,
+        host=common.host,
+        regime=common.regime,
+        reruns=common.reruns,
+        package=common.package,
+    )
 
 
-def _read_screen(table: Table, draft: _Draft, known: _Known) -> Stage | None:
-    request = read_request(table, list(known.factors)) if known.factors else None
-    return None if request is None else _blank("screen", design=request)
+def _read_screen(table: Table, common: _Common, known: Known) -> Stage | None:
+    after = _after(table, "screen", known) if "after" in table else None
+    if "after" in table and "fix" not in table:
+        table.problem(
+            "after", "a screen follows a stage only for what it fixes: name it in `fix`, or leave `after` out."
+        )
+        return None
+    fix = read_fix(table, known.factors, after)
+    if fix is None or not known.factors or _is_fixed_and_varied(table, fix):
+        return None
+    request = read_request(table, [letter for letter in known.factors if letter not in fix])
+    if request is None or ("after" in table and after is None):
+        return None
+    return _blank("screen", design=request, fix=fix, after=None if after is None else after.name)
 
 
-def _read_confirm(table: Table, draft: _Draft, known: _Known) -> Stage | None:
+def _read_confirm(table: Table, common: _Common, known: Known) -> Stage | None:
+    if "pick" in table:
+        for key in ("after", "best", "worst"):
+            if key in table:
+                table.problem(key, f"`{key}` and `pick` say the same: give one of them.")
+                return None
+        return _read_picked(table, common, known)
+    table.require("after")
     after = _after(table, "confirm", known)
     best, worst = (table.whole(key, at_least=0) for key in ("best", "worst"))
-    stage = _blank("confirm", best=1 if best is None else best, worst=1 if worst is None else worst, after=after)
-    before = None if after is None else known.earlier[after]
-    is_good = _is_number_of_conditions(table, stage, before)
-    is_good &= before is None or _are_new_seeds(table, draft.seeds or (), before)
+    stage = _blank(
+        "confirm",
+        best=1 if best is None else best,
+        worst=1 if worst is None else worst,
+        after=None if after is None else after.name,
+    )
+    is_good = _is_number_of_conditions(table, stage, after)
+    is_good &= after is None or _are_new_seeds(table, common, after)
     return stage if is_good and after is not None else None
 
 
-def _read_refine(table: Table, draft: _Draft, known: _Known) -> Stage | None:
+def _read_picked(table: Table, common: _Common, known: Known) -> Stage | None:
+    table.require("pick")
+    picks = read_picks(table, known)
+    if picks is None:
+        return None
+    common_changes = EMPTY
+    if "set" in table and known.levers is not None:
+        changes = read_values(table.table("set", title=f"{table.title}: set"), known.levers, EMPTY, noun="lever")
+        if changes is None:
+            return None
+        common_changes = changes
+    picks = tuple(replace(pick, changes=common_changes.with_(pick.changes)) for pick in picks)
+    if common.kind == "bridge" and not any(pick.changes for pick in picks):
+        table.problem(None, "a bridge changes what it picks: say how in `set`, e.g. `set = { aspect = 64 }`.")
+        return None
+    sources = [known.earlier[pick.stage] for pick in picks]
+    if common.kind == "confirm" and not all(_are_new_seeds(table, common, source) for source in sources):
+        return None
+    return _blank("confirm", picks=picks)
+
+
+def _read_refine(table: Table, common: _Common, known: Known) -> Stage | None:
+    table.require("after")
     after = _after(table, "refine", known)
     centers = _centers(table, known.factors)
-    return None if after is None or centers is None else _blank("refine", after=after, centers=centers)
+    if after is None or centers is None:
+        return None
+    if not after.can_judge and not centers:
+        table.problem("after", never_fires(after))
+        return None
+    return _blank("refine", after=after.name, centers=centers)
+
+
+def _read_search(table: Table, common: _Common, known: Known) -> Stage | None:
+    for key in ("strategy", "runs"):
+        table.require(key)
+    strategy = table.choice("strategy", get_args(Strategy))
+    runs, batch = table.whole("runs", at_least=1), table.whole("batch", at_least=1)
+    levels = _levels(table, known.factors)
+    if common.seeds is not None and len(common.seeds) != 1:
+        table.problem("seeds", "a search takes one seed; its runs count on from there.")
+        return None
+    if common.budgets is not None and len(common.budgets) != 1:
+        table.problem("budgets", "a search has one budget: write a stage for each.")
+        return None
+    if common.reruns != 1:
+        table.problem("reruns", "a search decides itself what it runs again.")
+        return None
+    if strategy is None or runs is None or levels is None or ("batch" in table and batch is None):
+        return None
+    if "matched_to" in table and not _is_matched(table, common, runs, known):
+        return None
+    search = Search(
+        strategy=cast(Strategy, strategy),
+        runs=runs,
+        batch=1 if batch is None else batch,
+        letters=tuple(levels),
+        levels=tuple(levels.values()),
+    )
+    return replace(_blank("search"), search=search, matched_to=table.text("matched_to"))
+
+
+def _levels(table: Table, factors: Mapping[str, Factor | None]) -> dict[str, tuple[float, ...]] | None:
+    """Coded levels by letter, ascending; {} where none are given."""
+    given = table.table("levels", title=table.title)
+    if given is None:
+        return None if "levels" in table else {}
+    found: dict[str, tuple[float, ...]] = {}
+    for letter, levels in given.content.items():
+        factor = factors.get(letter)
+        if letter not in factors or not isinstance(levels, list) or not all(is_number(level) for level in levels):
+            given.problem(letter, f"`levels` has coded levels by letter, e.g. {{ C = [-1, 0, 1] }} (got {levels!r}).")
+            return None
+        values = tuple(float(cast(float, level)) for level in levels)
+        if len(values) < 2 or list(values) != sorted(set(values)):
+            given.problem(letter, f"factor {letter} needs two or more rising levels (got {levels!r}).")
+            return None
+        if factor is not None and factor.kind == "choice" and set(values) - set(factor.coded_levels()):
+            given.problem(letter, f"factor {letter} is a choice and has no level between.")
+            return None
+        found[letter] = values
+    return found
+
+
+def _is_matched(table: Table, common: _Common, runs: int, known: Known) -> bool:
+    """Whether the search spends what the stage spends at the same budget."""
+    other = find_stage(table, "matched_to", table.text("matched_to"), known)
+    if other is None or other.budgets is None or common.budgets is None or other.num_conditions is None:
+        return other is not None
+    label = common.budgets[0].label()
+    if label not in [budget.label() for budget in other.budgets]:
+        there = ", ".join(budget.label() for budget in other.budgets)
+        table.problem("matched_to", f"stage {other.name} has no runs of {label} (it has {there}).")
+        return False
+    theirs = other.num_conditions * len(other.seeds or ()) * other.reruns
+    if theirs != runs:
+        text = f"a baseline must cost as much as what it is matched to: {runs} runs of {label}, but stage {other.name}"
+        table.problem("runs", f"{text} has {theirs}.")
+        return False
+    return True
+
+
+def _is_accounted_alike(table: Table, stage: Stage, before: Sequence[Stage | None]) -> bool:
+    """Whether the other stages of its package stand on the same host and have the same regime."""
+    for other in before:
+        if other is None or other.accounted_as != stage.accounted_as:
+            continue
+        if (other.host, other.regime) != (stage.host, stage.regime):
+            text = f"package {stage.accounted_as!r} would pool hosts or regimes: stage {other.name} has"
+            table.problem("package", f"{text} host {other.host!r} and {other.regime} seeds. Give it its own.")
+            return False
+    return True
+
+
+def _is_fixed_and_varied(table: Table, fix: Mapping[str, object]) -> bool:
+    generators = table.content.get("generators")
+    for index, item in enumerate(generators if isinstance(generators, list) else []):
+        both = sorted(set(str(item)) & set(fix))
+        if both:
+            table.problem_in("generators", index, f"factor {both[0]} is fixed and varied: leave it out of {item!r}.")
+            return True
+    return False
 
 
 def _blank(
@@ -120,10 +349,22 @@ def _blank(
     best: int = 1,
     worst: int = 1,
     centers: tuple[str, ...] = (),
+    picks: tuple[Pick, ...] = (),
+    fix: Values = EMPTY,
 ) -> Stage:
     """A stage that lacks what all kinds have."""
     return Stage(
-        name="", kind=kind, budgets=(), seeds=(), design=design, after=after, best=best, worst=worst, centers=centers
+        name="",
+        kind=kind,
+        budgets=(),
+        seeds=(),
+        design=design,
+        after=after,
+        best=best,
+        worst=worst,
+        centers=centers,
+        picks=picks,
+        fix=fix,
     )
 
 
@@ -139,7 +380,29 @@ def _refuse_other_kinds(table: Table, kind: str) -> None:
     )
 
 
+def _rising(table: Table, budgets: tuple[Budget, ...] | None) -> tuple[Budget, ...] | None:
+    """The budgets, where those of one kind rise."""
+    for i, (before, after) in enumerate(zip(budgets or (), (budgets or ())[1:], strict=False), start=1):
+        if before.limit.kind == after.limit.kind and before.limit.amount > after.limit.amount:
+            text = f"budgets are in the wrong order: {after.label()} comes after {before.label()}. Shortest first."
+            table.problem_in("budgets", i, text)
+            return None
+    return budgets
+
+
+def _fixed_seed(table: Table) -> tuple[int, ...] | None:
+    if "seeds" in table:
+        table.problem("seeds", "the regime is fixed: give one `seed`, and say by `reruns` how often it is run.")
+        return None
+    table.require("seed")
+    seed = table.whole("seed", at_least=0)
+    return None if seed is None else (seed,)
+
+
 def _seeds(table: Table) -> tuple[int, ...] | None:
+    table.require("seeds")
+    if "seed" in table:
+        table.problem("seed", '`seed` goes with `regime = "fixed"`. Explicit ones stand in `seeds`.')
     items = table.array("seeds")
     if items is None:
         return None
@@ -154,35 +417,29 @@ def _seeds(table: Table) -> tuple[int, ...] | None:
     return tuple(cast("list[int]", items)) if is_good else None
 
 
-def _are_new_seeds(table: Table, seeds: Sequence[int], before: _Draft) -> bool:
+def _are_new_seeds(table: Table, common: _Common, before: Draft) -> bool:
+    seeds = common.seeds or ()
     used = [seed for seed in seeds if seed in (before.seeds or ())]
+    key = "seed" if common.regime == "fixed" else "seeds"
     for seed in used:
         text = f"seed {seed} was used in stage {before.name}. A confirmation needs new seeds."
-        table.problem_in("seeds", seeds.index(seed), text)
+        if key == "seeds":
+            table.problem_in(key, seeds.index(seed), text)
+        else:
+            table.problem(key, text)
     return not used
 
 
-def _after(table: Table, kind: str, known: _Known) -> str | None:
-    table.require("after")
-    name = table.text("after")
-    if name is None:
-        return None
-    if name not in known.earlier:
-        if name in known.later:
-            table.problem("after", f"stage {name!r} does not come before this one. Move it up.")
-        else:
-            there = ", ".join(known.earlier) or "none"
-            table.problem("after", f"there is no stage {name!r} before this one (there are: {there}).")
-        return None
-    before = known.earlier[name]
-    if before.kind is not None and before.kind not in _MAY_FOLLOW[kind]:
+def _after(table: Table, kind: str, known: Known) -> Draft | None:
+    before = find_stage(table, "after", table.text("after"), known)
+    if before is not None and before.kind is not None and before.kind not in _MAY_FOLLOW[kind]:
         wanted = " or ".join(_MAY_FOLLOW[kind])
-        table.problem("after", f"a {kind} follows a {wanted}, but stage {name} is a {before.kind}.")
+        table.problem("after", f"a {kind} follows a {wanted}, but stage {before.name} is a {before.kind}.")
         return None
-    return name
+    return before
 
 
-def _is_number_of_conditions(table: Table, stage: Stage, before: _Draft | None) -> bool:
+def _is_number_of_conditions(table: Table, stage: Stage, before: Draft | None) -> bool:
     if stage.best + stage.worst == 0:
         table.problem(None, "`best` and `worst` are both 0: nothing would be run.")
         return False

@@ -1,0 +1,244 @@
+"""What a stage takes over from earlier ones: picked conditions under roles, and factors that are held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from foldover.core import (
+    EMPTY,
+    Budget,
+    BudgetError,
+    Factor,
+    LeverSet,
+    Limit,
+    Pick,
+    Regime,
+    StageKind,
+    Values,
+)
+from foldover.studyfile.sections import read_name, read_values
+from foldover.studyfile.table import Table
+
+_KEYS = ("role", "from", "best", "worst", "condition", "budget", "among", "set", "label")
+LEVELS = ("low", "high")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A stage as far as it could be read; None for what the file lacks or has wrong.
+
+    labels, roles: of its conditions, as far as they are known before anything runs. fixed: letters that it does not
+    vary. can_judge: whether its runs can carry a verdict on a factor at all.
+    """
+
+    name: str
+    kind: StageKind | None
+    budgets: tuple[Budget, ...] | None
+    seeds: tuple[int, ...] | None
+    host: str = ""
+    regime: Regime = "explicit"
+    reruns: int = 1
+    num_conditions: int | None = None
+    labels: frozenset[str] | None = None
+    roles: frozenset[str] = frozenset()
+    fixed: frozenset[str] = frozenset()
+    can_judge: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a stage may refer to. earlier: the stages above it, by name; later: names from itself on."""
+
+    factors: Mapping[str, Factor | None]
+    levers: LeverSet | None
+    earlier: Mapping[str, Draft]
+    later: Sequence[str]
+
+
+def find_stage(table: Table, key: str, name: str | None, known: Known) -> Draft | None:
+    """The earlier stage that `key` names; None where there is none of that name (noted)."""
+    if name is None:
+        return None
+    if name in known.earlier:
+        return known.earlier[name]
+    if name in known.later:
+        table.problem(key, f"stage {name!r} does not come before this one. Move it up.")
+    else:
+        there = ", ".join(known.earlier) or "none"
+        table.problem(key, f"there is no stage {name!r} before this one (there are: {there}).")
+    return None
+
+
+def read_picks(table: Table, known: Known) -> tuple[Pick, ...] | None:
+    """`pick`: which conditions of which stages, and as what; None if any of it is wrong."""
+    items = table.array("pick")
+    if items is None:
+        return None
+    picks: list[Pick | None] = []
+    for index, item in enumerate(items):
+        if not isinstance(item, dict):
+            text = '`pick` has tables such as { role = "control", from = "screen", condition = "c10" }'
+            table.problem_in("pick", index, f"{text} (got {item!r}).")
+            picks.append(None)
+            continue
+        own = Table(path=(*table.path, "pick", index), title=table.title, content=item, report=table.report)
+        picks.append(_read_pick(own, known))
+    labels = [pick.label for pick in picks if pick is not None and pick.label]
+    for index, pick in enumerate(picks):
+        if pick is not None and pick.label and labels.count(pick.label) > 1:
+            table.problem_in("pick", index, f"two conditions are called {pick.label!r}.")
+            return None
+    return None if None in picks else tuple(pick for pick in picks if pick)
+
+
+def num_picked(picks: Sequence[Pick]) -> int:
+    """How many conditions they are."""
+    return sum(1 if pick.condition else pick.best + pick.worst for pick in picks)
+
+
+def read_fix(table: Table, factors: Mapping[str, Factor | None], after: Draft | None) -> Values | None:
+    """`fix`: letters (at the better level by the verdicts of `after`), or letters with their level."""
+    content = table.content.get("fix")
+    if content is None:
+        return EMPTY
+    if isinstance(content, dict):
+        pairs: list[tuple[object, object]] = list(content.items())
+    elif isinstance(content, list) and content:
+        pairs = [(letter, "better") for letter in content]
+    else:
+        table.problem("fix", f'`fix` must be letters (["D"]) or letters with levels (got {content!r}).')
+        return None
+    found: dict[str, str] = {}
+    for letter, level in pairs:
+        problem = _problem_of_fix(letter, level, factors, after, is_given=isinstance(content, dict))
+        if problem:
+            table.problem("fix", problem)
+            return None
+        found[str(letter)] = str(level)
+    if len(found) >= len(factors):
+        table.problem("fix", "every factor is fixed: nothing would be varied.")
+        return None
+    return Values(found)
+
+
+def _problem_of_fix(
+    letter: object, level: object, factors: Mapping[str, Factor | None], after: Draft | None, *, is_given: bool
+) -> str:
+    if not isinstance(letter, str) or letter not in factors:
+        return f"`fix` names factors by letter (got {letter!r}; there are {', '.join(factors)})."
+    if is_given:
+        return "" if level in LEVELS else f"factor {letter} is fixed at `low` or `high` (got {level!r})."
+    if after is None:
+        return (
+            f'factor {letter} stands at its better level only by the verdict of a stage: name it with `after = "..."`.'
+        )
+    if letter in after.fixed:
+        return f"factor {letter} is fixed in stage {after.name} already: no verdict on it can come from there."
+    if not after.can_judge:
+        return _never(after, f"factor {letter} cannot be fixed by it")
+    return ""
+
+
+def never_fires(after: Draft) -> str:
+    """Why no verdict can come from a stage."""
+    return _never(after, "nothing can follow from its verdicts")
+
+
+def _never(after: Draft, what: str) -> str:
+    return (
+        f"the gate of stage {after.name} can never fire: its runs are one a condition and carry no error, so "
+        f"{what}. Give it more seeds."
+    )
+
+
+def _read_pick(own: Table, known: Known) -> Pick | None:
+    own.refuse_others(_KEYS)
+    for key in ("role", "from"):
+        own.require(key)
+    role, name, condition, among = (own.text(key) for key in ("role", "from", "condition", "among"))
+    source = find_stage(own, "from", name, known)
+    best, worst = (own.whole(key, at_least=0) or 0 for key in ("best", "worst"))
+    label = read_name(own, "label") if "label" in own else ""
+    budget = own.text("budget")
+    changes = _read_changes(own, known.levers)
+    if condition and best + worst:
+        own.problem("condition", "`condition` names one condition: leave `best` and `worst` out.")
+        return None
+    if not condition and best + worst == 0:
+        own.problem(None, "a pick needs `best`, `worst` or `condition`: nothing would be taken.")
+        return None
+    if label and best + worst > 1:
+        own.problem("label", "`label` names one condition, but the pick takes several.")
+        return None
+    is_good = source is None or _fits(own, source, condition, among, budget, best + worst)
+    if role is None or name is None or source is None or label is None or changes is None or not is_good:
+        return None
+    return Pick(
+        role=role,
+        stage=name,
+        condition=condition or "",
+        best=best,
+        worst=worst,
+        budget="" if budget is None else Limit.parse(budget).label(),
+        among=among or "",
+        changes=changes,
+        label=label,
+    )
+
+
+def _read_changes(own: Table, levers: LeverSet | None) -> Values | None:
+    if "set" not in own or levers is None:
+        return EMPTY
+    return read_values(own.table("set", title=f"{own.title}: set"), levers, EMPTY, noun="lever")
+
+
+def _fits(own: Table, source: Draft, condition: str | None, among: str | None, budget: str | None, number: int) -> bool:
+    """Whether the source has such conditions, roles and budgets."""
+    if condition and source.labels is not None and condition not in source.labels:
+        own.problem("condition", f"stage {source.name} has no condition {condition!r} ({_some(source.labels)}).")
+        return False
+    if among and source.kind is not None and among not in source.roles:
+        own.problem("among", f"stage {source.name} has no role {among!r} ({_some(source.roles)}).")
+        return False
+    if source.num_conditions is not None and number > source.num_conditions:
+        text = f"{number} conditions are more than the {source.num_conditions} of stage {source.name}."
+        own.problem("best" if "best" in own else "worst", text)
+        return False
+    if budget is None:
+        return True
+    try:
+        label = Limit.parse(budget).label()
+    except BudgetError as error:
+        own.problem("budget", str(error))
+        return False
+    there = [each.label() for each in source.budgets or ()]
+    if source.budgets is not None and label not in there:
+        own.problem("budget", f"stage {source.name} has no budget {label} (there are: {', '.join(there)}).")
+        return False
+    return True
+
+
+def _some(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    shown = ", ".join(ordered[:6]) + (", ..." if len(ordered) > 6 else "")
+    return f"there are: {shown}" if ordered else "there are none"
+
+
+def read_host(table: Table, hosts: Sequence[str], constants: LeverSet | None) -> str | None:
+    """`host`: a label of `[hosts]`, or one that the trainer knows by its constant `host`; "" where none is given."""
+    label = table.text("host")
+    if label is None:
+        if "host" in table and isinstance(table.content["host"], list):
+            table.problem("host", "hosts are never pooled: write one stage a host.")
+        return None if "host" in table else ""
+    known = list(hosts)
+    for lever in constants.values() if constants is not None else ():
+        if lever.short_name == "host":
+            known = [str(choice) for choice in cast("Sequence[str]", lever.choices)]
+    if label not in known:
+        there = ", ".join(known) or "none"
+        table.problem("host", f"there is no host {label!r} (there are: {there}). Write its [hosts.{label}].")
+        return None
+    return label

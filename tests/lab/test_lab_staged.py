@@ -1,0 +1,108 @@
+"""The published program whole: every package, every count, and nothing left to do the second time."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from foldover.core import Settings
+from foldover.lab import Session, check, create, open_session, outline, run_study, verify
+
+STAGED = Path(__file__).parents[2] / "studies" / "staged-screening.toml"
+PUBLISHED = Path(__file__).parents[1] / "stats" / "paper_tables.json"
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    root = tmp_path_factory.mktemp("staged") / "study"
+    run_study(create(STAGED, root), Settings(jobs=2))
+    return open_session(root)
+
+
+def table_1() -> list[list[object]]:
+    return json.loads(PUBLISHED.read_text(encoding="utf-8"))["tables"]["t01_run_accounting"]["rows"]
+
+
+def minutes(session: Session, package: str) -> list[float]:
+    stages = [stage for stage in session.study.stages if stage.accounted_as == package]
+    return sorted({budget.limit.amount / 60 for stage in stages for budget in stage.budgets})
+
+
+def test_packages_hosts_budgets_and_rows_are_those_of_the_published_table(session):
+    study, runs = session.study, [run for plan in session.workspace.plans() for run in plan.runs]
+    package_of = {stage.name: stage.accounted_as for stage in study.stages}
+    counts = Counter(package_of[run.stage] for run in runs)
+    hosts = {package_of[run.stage]: study.title_of(run.host) for run in runs}
+    published = table_1()
+    assert list(dict.fromkeys(package_of.values())) == [row[0] for row in published]
+    assert [(counts[row[0]], hosts[row[0]]) for row in published] == [(row[4], row[1]) for row in published]
+    for name, _, regime, budgets, _ in published:
+        unit = 60.0 if str(budgets).endswith("h") else 1.0
+        amounts = [float(part) * unit for part in str(budgets).removesuffix("min").removesuffix("h").split(",")]
+        assert minutes(session, str(name)) == amounts
+        is_explicit = {s.regime for s in study.stages if s.accounted_as == name} == {"explicit"}
+        assert is_explicit == (regime == "explicit seeded reruns")
+    assert (len(runs), len({run.run_id for run in runs}), Counter(run.host for run in runs)["linux"]) == (613, 613, 44)
+
+
+def test_every_stage_is_decided_by_its_gate(session):
+    decisions = session.workspace.decisions()
+    assert [decision.stage for decision in decisions] == [stage.name for stage in session.study.stages]
+    assert all(decision.verdicts for decision in decisions)
+    by_stage = {d.stage: {v.subject: v.decision for v in d.verdicts} for d in decisions}
+    assert by_stage["screens"] == {
+        "A": "fix_low",
+        "B": "fix_low",
+        "C": "fix_high",
+        "D": "fix_low",
+        "E": "undecided",
+    }
+    assert by_stage["pilot"]["D"] == "fix_low"
+
+
+def test_the_follow_up_holds_the_factor_where_the_pilot_found_it_better(session):
+    plan = next(plan for plan in session.workspace.plans() if plan.stage == "d-fixed")
+    assert {run.levels[3] for run in plan.runs} == {-1.0}
+    assert {run.recipe.values["batch.total_batch"] for run in plan.runs} == {262144}
+    assert plan.design is not None
+    assert (plan.design.letters, len({run.levels for run in plan.runs})) == (("A", "B", "C", "E"), 16)
+
+
+def test_no_run_repeats_another_ones_draw(session):
+    """Reruns of a fixed seed are counted on through the stages, so that a replication is no copy of the pilot."""
+    runs = [run for plan in session.workspace.plans() for run in plan.runs]
+    cells = Counter((run.recipe.digest, run.budget.label(), run.seed, run.host, run.rerun) for run in runs)
+    assert max(cells.values()) == 1
+    first = {run.rerun for run in runs if run.stage == "pilot"}
+    again = {run.rerun for run in runs if run.stage == "extremes-10min"}
+    assert (first, again) == ({0}, {1, 2})
+
+
+def test_anchors_keep_their_roles_from_host_to_host_and_day_to_day(session):
+    plans = {plan.stage: plan for plan in session.workspace.plans()}
+    roles = {name: {c.role: c.recipe.digest for c in plans[name].conditions} for name in plans}
+    home = roles["anchors-60min"]
+    assert list(home) == ["bridge", "screened best", "greedy", "control"]
+    assert len(set(home.values())) == 4
+    assert roles["anchors-linux"] == home
+    for name in ("windows-12h", "linux-12h", "windows-24h", "linux-24h"):
+        assert roles[name] == {role: home[role] for role in ("bridge", "greedy", "control")}
+
+
+def test_run_again_it_does_nothing(session):
+    before = {path: path.stat().st_mtime_ns for path in session.workspace.root.rglob("*.json")}
+    run_study(session, Settings(jobs=2))
+    after = {path: path.stat().st_mtime_ns for path in session.workspace.root.rglob("*.json")}
+    report = {session.workspace.report_json}
+    assert {p for p in after if after[p] != before.get(p)} <= report
+
+
+def test_what_lies_there_agrees(session):
+    assert verify(session) == ()
+
+
+def test_the_outline_counts_every_run_before_the_first():
+    assert outline(check(STAGED), jobs=2).total_runs == 613
