@@ -42,7 +42,7 @@ def finish(bench: Bench, val_bpb: float, folder: RunFolder) -> Finished:
     began = time.perf_counter()
     if not config.export.artifact:
         found = scores_of(bench, config.evaluate)
-        _record(found, folder)
+        _record(found, folder, plain=VAL)
         seconds = Values(scoring_seconds=time.perf_counter() - began)
         return Finished(responses=_later(found), fired=found.fired, seconds=seconds)
     code_bytes = bind(Constants, bench.spec.constants).code_bytes
@@ -60,7 +60,7 @@ def finish(bench: Bench, val_bpb: float, folder: RunFolder) -> Finished:
         return Finished(failure=Failure(kind="over_cap", message=str(error)))
     exported = time.perf_counter()
     found = scores_of(reloaded(bench, folder.path / ARTIFACT), config.evaluate)
-    _record(found, folder)
+    _record(found, folder, plain=ROUNDTRIP)
     cap = bench.spec.budget.artifact_bytes or wanted or None
     artifact = Artifact(
         path=ARTIFACT,
@@ -99,13 +99,16 @@ def _later(found: Evaluation) -> Values:
     return Values({name: value for name, value in found.responses.items() if name != VAL})
 
 
-def _record(found: Evaluation, folder: RunFolder) -> None:
-    """Each score with its standard error and notes among the events, those that were not kept too."""
+def _record(found: Evaluation, folder: RunFolder, *, plain: str) -> None:
+    """Each score with its standard error and notes among the events, those that were not kept too.
+
+    plain: what the plain score is called here.
+    """
     for is_kept, scores in ((True, found.measured), (False, found.rejected)):
         for each in scores:
             folder.add_event(
                 "scored",
-                name=each.name,
+                name=plain if each.name == VAL else each.name,
                 is_kept=is_kept,
                 bits_per_byte=each.score.bits_per_byte if each.score.is_finite else None,
                 standard_error=each.score.standard_error,
