@@ -16,6 +16,7 @@ from foldover.core import EMPTY, PackageRole, RunRecord, RunSpec, Settings, Stag
 from foldover.execution import LocalExecutor, Progress
 from foldover.lab.analysis import Analysis, analyse_records, evidence_of, judge_stage, recommendation_of
 from foldover.lab.machine import check_settings
+from foldover.lab.sections import sections_of
 from foldover.lab.session import Session, specs_of
 from foldover.lab.staging import plan_stage
 from foldover.lab.workspace import StageDecision
@@ -198,6 +199,8 @@ def report_document(session: Session) -> dict[str, Any]:
             references=references_of(records),
             ledger_digest=ledger_digest,
             version=foldover.__version__,
+            sections=sections_of(study, plans, analysis),
+            roles={(p.name, c.label): c.role for plan in plans for p in plan.packages for c in plan.conditions},
         )
     )
 
