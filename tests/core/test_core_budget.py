@@ -72,7 +72,10 @@ def test_an_unknown_kind_of_limit_is_refused():
         ("12h", "12 h"),
         ("90min", "90 min"),
         ("300 steps", "300 steps"),
-        ("1e9 tokens", "1,000,000,000 tokens"),
+        ("1e9 tokens", "1e9 tokens"),
+        ("375000000000 flops", "3.75e11 flops"),
+        ("1234567 tokens", "1,234,567 tokens"),
+        ("4096 tokens", "4,096 tokens"),
     ],
 )
 def test_labels_are_short_and_exact(text, label):

@@ -120,6 +120,14 @@ def test_a_run_that_would_be_alone_on_its_trunk_trains_by_itself(shared):
     assert len(trunks(plan)) == 1
 
 
+def test_a_rerun_and_a_condition_drawn_twice_train_again(shared):
+    reruns = shared(replace(stage_of("40 steps", seeds=(1,)), reruns=2), {"bits": 4}, {"bits": 8})
+    assert sorted((trunk.rerun, len(dependents(reruns, trunk))) for trunk in trunks(reruns)) == [(0, 2), (1, 2)]
+    twice = shared(stage_of("40 steps", seeds=(1,)), {"rate": 0.1}, {"rate": 0.1})
+    assert not trunks(twice)
+    assert len(twice.runs) == 2
+
+
 def test_warmdowns_of_several_budgets_branch_from_one_trunk_a_seed(shared):
     plan = shared(stage_of("20 steps", "40 steps", "80 steps", branch=True), {"rate": 0.1}, {"rate": 0.2})
     made = trunks(plan)

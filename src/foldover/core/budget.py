@@ -58,9 +58,12 @@ class Limit:
         return cls(kind=kind, amount=number * factor)
 
     def label(self) -> str:
-        """Short and exact: `2 s`, `10 min`, `300 steps`."""
+        """Short and exact: `2 s`, `10 min`, `300 steps`, `1.5e11 flops`."""
         if self.kind != "seconds":
-            return f"{self.amount:,.0f} {self.kind}"
+            mantissa, _, exponent = f"{self.amount:.4e}".partition("e")
+            short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+            is_short = self.amount >= 1e6 and float(short) == self.amount
+            return f"{short if is_short else f'{self.amount:,.0f}'} {self.kind}"
         for unit, size in (("h", 3600.0), ("min", 60.0)):
             if self.amount >= size and self.amount % size == 0:
                 return f"{self.amount / size:.12g} {unit}"

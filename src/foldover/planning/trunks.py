@@ -59,10 +59,10 @@ def spent_before(run: RunSpec, runs: Mapping[str, RunSpec], sharing: Sharing) ->
 def _branch(runs: Sequence[RunSpec], sharing: Sharing) -> tuple[RunSpec, ...]:
     points = [sharing.branch_point(run.recipe, run.budget) for run in runs]
     recipes = [sharing.trunk_recipe(sharing.training(run.recipe)) for run in runs]
-    groups: dict[tuple[str, int, str], list[int]] = {}
+    groups: dict[tuple[str, int, str, str, int], list[int]] = {}
     for i, (run, point, recipe) in enumerate(zip(runs, points, recipes, strict=True)):
         if point is not None:
-            groups.setdefault((recipe.digest, run.seed, point.kind), []).append(i)
+            groups.setdefault((recipe.digest, run.seed, point.kind, run.host, run.rerun), []).append(i)
     numbers = _numbers([recipe.digest for recipe in recipes], runs)
     made: dict[int, RunSpec] = {}
     for members in groups.values():
@@ -85,16 +85,16 @@ def _branch(runs: Sequence[RunSpec], sharing: Sharing) -> tuple[RunSpec, ...]:
 
 
 def _train_once(runs: Sequence[RunSpec], sharing: Sharing) -> tuple[RunSpec, ...]:
-    groups: dict[tuple[str, Budget, int, str | None], list[int]] = {}
+    groups: dict[tuple[str, Budget, int, str | None, str, int], list[int]] = {}
     for i, run in enumerate(runs):
         if not run.is_trunk:
-            key = (run.recipe.train_digest(sharing.levers), run.budget, run.seed, run.starts_from)
+            key = (run.recipe.train_digest(sharing.levers), run.budget, run.seed, run.starts_from, run.host, run.rerun)
             groups.setdefault(key, []).append(i)
     trained = [run for run in runs if not run.is_trunk]
     numbers = _numbers([run.recipe.train_digest(sharing.levers) for run in trained], trained)
     made: dict[int, RunSpec] = {}
     for (train_digest, *_), members in groups.items():
-        if len(members) < 2:
+        if len({runs[i].recipe.digest for i in members}) < 2:
             continue
         first = runs[members[0]]
         trunk = replace(
