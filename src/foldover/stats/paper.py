@@ -13,6 +13,7 @@ from foldover.stats import paper_counts as counts
 from foldover.stats import paper_gaps as gaps
 from foldover.stats import paper_numbers as numbers
 from foldover.stats.paper_facts import Facts, PaperCheck, Verdict
+from foldover.stats.paper_replay import replay_paper
 
 _CHECKS: tuple[Callable[[Facts], PaperCheck], ...] = (
     counts.accounting,
@@ -98,7 +99,44 @@ def paper_consistency(facts: Facts) -> str:
             for c in checks
             if c.verdict == verdict
         ]
+    lines += _number_by_number(facts)
     return "\n".join(lines) + "\n"
+
+
+def _number_by_number(facts: Facts) -> list[str]:
+    """Every printed result, counted by section; what does not agree and what cannot be computed, one by one."""
+    found = replay_paper(facts)
+    sections = sorted({one.section for one in found}, key=lambda name: tuple(int(part) for part in name.split(".")))
+    lines = [
+        "",
+        "## Number by number",
+        "",
+        f"All {len(found)} printed results of sections {sections[0]} to {sections[-1]} "
+        "(`foldover.stats.paper_replay`). *Recomputed*: from other printed numbers, which checks the paper. *Rebuilt*: "
+        "runs were made that have the printed moments and given to the analysis of this package, which checks that the "
+        "analysis prints what theirs did, to the last digit.",
+        "",
+        "| section | printed | recomputed | rebuilt | of these agree | cannot be computed |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for section in sections:
+        own = [one for one in found if one.section == section]
+        ways = [sum(one.way == way for one in own) for way in ("recomputed", "rebuilt", "neither")]
+        agree = sum(one.agrees is True for one in own)
+        lines.append(f"| {section} | {len(own)} | {ways[0]} | {ways[1]} | {agree} | {ways[2]} |")
+    lines += ["", "Does not agree:", "", "| section | number | printed | computed |", "|---|---|---|---|"]
+    lines += [
+        f"| {one.section} | {_cell(one.item)} | {one.printed} | {one.computed} |"
+        for one in found
+        if one.agrees is False
+    ]
+    lines += ["", "Cannot be computed:", "", "| section | numbers | why |", "|---|---|---|"]
+    reasons = dict.fromkeys((one.section, one.table, one.reason) for one in found if one.way == "neither")
+    for section, table, reason in reasons:
+        own = [one for one in found if (one.section, one.table, one.reason) == (section, table, reason)]
+        items = "; ".join(f"{_cell(one.item)} ({one.printed})" for one in own)
+        lines.append(f"| {section} | {items} | {reason} |")
+    return lines
 
 
 def _cell(text: str) -> str:
