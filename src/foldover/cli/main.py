@@ -23,6 +23,7 @@ from foldover.cli.diagnose import diagnose
 from foldover.cli.levers import levers
 from foldover.cli.race import race
 from foldover.cli.study import check, collect, decide, execute, plan, report, run, status, verify
+from foldover.cli.submission import submission
 from foldover.cli.train import train
 from foldover.core import FoldoverError
 
@@ -61,6 +62,7 @@ for command in (
     sensitivity,
     allocate,
     inspect,
+    submission,
 ):
     app.add_command(command)
 

@@ -1,0 +1,183 @@
+"""A folder for parameter-golf: whole, checked against its own logs, and refused with all problems at once."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from foldover.core import Settings, UserError
+from foldover.lab.artifacts import evaluate_levers, evaluate_place, export_levers, export_run
+from foldover.lab.submission import check_submission, submit
+
+SETTINGS = Settings(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def runs(train_small, tmp_path_factory) -> list[Path]:
+    """Copies of three runs of 12 steps with their artifacts beside their states. Not to be written to."""
+    root = tmp_path_factory.mktemp("exported")
+    found = []
+    for seed in (3, 4, 5):
+        found.append(root / f"run{seed}")
+        shutil.copytree(train_small(seed), found[-1])
+        export_run(found[-1], export_levers({}), SETTINGS)
+    return found
+
+
+@pytest.fixture(scope="module")
+def submitted(runs, tmp_path_factory):
+    out = tmp_path_factory.mktemp("submitted") / "new"
+    claims = out.parent / "claims.json"
+    claims.write_text(json.dumps({"author": "A. Writer", "name": "Twelve steps", "blurb": "Short.", "step_stop": 12}))
+    return submit(runs, out, SETTINGS, track="record", claims=claims), out
+
+
+def test_the_folder_holds_what_the_rules_ask_for(submitted, runs):
+    found, out = submitted
+    names = {path.name for path in out.iterdir()}
+    per_seed = {
+        f"{kind}_seed{seed}.{end}" for seed in (3, 4, 5) for kind, end in (("train", "log"), ("artifact", "fold"))
+    }
+    assert names == {"README.md", "submission.json", "requirements.txt", "train_gpt.py"} | per_seed
+    assert not list(out.parent.glob(".*.partial"))
+    card = json.loads((out / "submission.json").read_text())
+    assert (card["author"], card["name"], card["seeds"]) == ("A. Writer", "Twelve steps", [3, 4, 5])
+    scores = [evaluate_place(run / "artifact.fold", evaluate_levers({}), SETTINGS).responses["val_bpb"] for run in runs]
+    assert [card["seed_results"][str(seed)]["val_bpb"] for seed in (3, 4, 5)] == scores
+    assert card["val_bpb"] == pytest.approx(sum(scores) / 3, abs=1e-12)
+    assert card["val_bpb_std"] == pytest.approx(statistics.stdev(scores), rel=1e-9)
+    largest = max((run / "artifact.fold").stat().st_size for run in runs)
+    assert card["bytes_code"] == (out / "train_gpt.py").stat().st_size == found.code_bytes
+    assert card["bytes_total"] == largest + card["bytes_code"] == found.total_bytes
+    assert f"{card['val_bpb']:.8f}" in (out / "README.md").read_text()
+
+
+def test_logs_hold_every_step_and_the_claimed_numbers(submitted, runs):
+    _, out = submitted
+    text = (out / "train_seed4.log").read_text()
+    assert "step:12/12 train_loss:" in text
+    card = json.loads((out / "submission.json").read_text())
+    assert f"final_val_bpb:{card['seed_results']['4']['val_bpb']!r}" in text
+    outcome = json.loads((runs[1] / "outcome.json").read_text())
+    assert f"final_training_seconds:{outcome['counters']['training_seconds']!r}" in text
+
+
+def test_the_script_is_python_that_trains_the_recipe(submitted):
+    _, out = submitted
+    source = (out / "train_gpt.py").read_text()
+    compile(source, "train_gpt.py", "exec")
+    assert '"model.depth":2' in source.replace(" ", "").replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("train_seed3.log", "final_val_bpb:", "final_val_bpb:1", "train_seed3.log: val_bpb is"),
+        ("train_seed3.log", "final_seed:3", "final_seed:9", "seed is 9"),
+        ("submission.json", '"bytes_total": ', '"bytes_total": 1', "not 1"),
+        ("submission.json", '"val_bpb": ', '"val_bpb": 1', "val_bpb"),
+        ("train_gpt.py", "import json", "import json  # longer", "code and the largest artifact"),
+    ],
+)
+def test_what_is_changed_afterwards_is_found(submitted, tmp_path, name, old, new, said):
+    copy = tmp_path / "copy"
+    shutil.copytree(submitted[1], copy)
+    assert check_submission(copy) == []
+    text = (copy / name).read_text()
+    assert old in text
+    (copy / name).write_text(text.replace(old, new, 1))
+    assert any(said in problem for problem in check_submission(copy))
+
+
+def test_a_changed_artifact_is_found(submitted, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(submitted[1], copy)
+    path = copy / "artifact_seed3.fold"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert check_submission(copy) == ["artifact_seed3.fold was changed"]
+    path.unlink()
+    assert any("artifact_seed3.fold is not of" in problem for problem in check_submission(copy))
+
+
+def test_all_problems_are_said_at_once_and_nothing_is_written(runs, tmp_path):
+    changed = tmp_path / "changed"
+    shutil.copytree(runs[0], changed)
+    (changed / "curve.jsonl").write_text((changed / "curve.jsonl").read_text().replace("train_loss", "train_lose"))
+    bare = tmp_path / "bare"
+    shutil.copytree(runs[1], bare)
+    (bare / "artifact.fold").unlink()
+    damaged = tmp_path / "damaged"
+    shutil.copytree(runs[2], damaged)
+    artifact = damaged / "artifact.fold"
+    artifact.write_bytes(artifact.read_bytes()[:-9])
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("x")
+    claims = tmp_path / "claims.json"
+    claims.write_text(json.dumps({"val_bpb": 0.5, "blurb": 7, "luck": 1}))
+    big = tmp_path / "train_gpt.py"
+    big.write_text("#" * 16_000_000)
+    with pytest.raises(UserError) as error:
+        submit([changed, bare, damaged, tmp_path], out, SETTINGS, track="record", claims=claims, code=[big])
+    text = str(error.value)
+    for said in (
+        "curve.jsonl was changed",
+        "bare has no artifact.fold",
+        "damaged: its artifact.fold cannot be measured",
+        "is no folder of a run that ended",
+        "is not empty",
+        "`blurb` is no text",
+        "`luck` is nothing that can be checked",
+        "`val_bpb` is 0.5",
+        "over 16,000,000",
+        "at least 3 seeds, here are 1",
+    ):
+        assert said in text, said
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+
+
+def test_seeds_recipes_and_artifacts_must_belong_together(runs, tmp_path):
+    with pytest.raises(UserError, match="seed 3 is given 2 times"):
+        submit([runs[0], runs[0]], tmp_path / "a", SETTINGS)
+    swapped = tmp_path / "swapped"
+    shutil.copytree(runs[0], swapped)
+    shutil.copyfile(runs[1] / "artifact.fold", swapped / "artifact.fold")
+    with pytest.raises(UserError, match="is of run"):
+        submit([swapped], tmp_path / "a", SETTINGS)
+    assert not (tmp_path / "a").exists()
+
+
+def test_code_is_taken_by_name_and_packed(runs, tmp_path):
+    script, other = tmp_path / "train_gpt.py", tmp_path / "README.md"
+    script.write_text("print('hello')\n" * 500)
+    other.write_text("mine")
+    link = tmp_path / "link.py"
+    link.symlink_to(script)
+    with pytest.raises(UserError) as error:
+        submit([runs[0]], tmp_path / "a", SETTINGS, code=[other, link])
+    assert all(said in str(error.value) for said in ("README.md is taken", "link.py is no file", "no train_gpt.py"))
+    found = submit([runs[0]], tmp_path / "a", SETTINGS, code=[script], packing="lzma")
+    shipped = (tmp_path / "a" / "train_gpt.py").read_bytes()
+    assert found.code_bytes == len(shipped) < 1000
+    assert found.val_bpb_std is None
+    done = subprocess.run([sys.executable, tmp_path / "a" / "train_gpt.py"], capture_output=True, text=True, check=True)
+    assert done.stdout == "hello\n" * 500
+    assert lzma.__name__.encode() in shipped
+
+
+def test_the_command_writes_and_refuses(runs, tmp_path):
+    command = [sys.executable, "-m", "foldover", "submission", str(runs[0]), "--device", "cpu", "--out", "sub"]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["results"][0]["seed"] == 3
+    again = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert again.returncode == 2
+    assert "sub is not empty" in again.stderr
