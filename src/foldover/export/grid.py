@@ -115,7 +115,11 @@ def _stored(sizes: list[np.ndarray], shape: tuple[int, ...], scheme: Scheme, *, 
     is_small = (scales > 0) & (scales < SMALLEST_SCALE)
     scales = np.where(is_small, SMALLEST_SCALE, scales)
     is_nothing = (scales == 0) | (np.ldexp(scales, exponent) < SMALLEST_STEP)
-    scales = np.where(is_nothing, 0.0 if scheme.format == "binary" else 1.0, scales).astype(np.float16)
+    wide = np.where(is_nothing, 0.0 if scheme.format == "binary" else 1.0, scales)
+    scales = wide.astype(np.float16)
+    # Below the normal numbers a step that is rounded down may leave its largest weight more than half a step away.
+    is_short = (scales < wide) & (wide < 2.0 ** GOOD_EXPONENTS[0])
+    scales = np.where(is_short, np.nextafter(scales, np.float16(np.inf)), scales)
     floored += int(is_small.sum()) + int((is_nothing & (wanted > 0)).sum())
     if scheme.axis == "column":
         scales = scales.T
