@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from foldover.core import DesignError, DesignRequest, Factor, Recipe, RecipeError, Resolved, Verdict
+from foldover.core import DesignError, DesignRequest, Factor, Recipe, RecipeError, Resolved, Verdict, natural_levels
 from foldover.planning import (
     Condition,
     longest_budget,
-    natural_levels,
     ordered_conditions,
     plan_confirm,
     plan_refine,

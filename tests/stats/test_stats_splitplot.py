@@ -101,6 +101,25 @@ def test_export_effects_are_far_more_certain_than_training_effects() -> None:
     assert effects["AC"].notes == ("sub-plot stratum",)
 
 
+def test_several_levels_against_one_reference_are_tested_within_trainings() -> None:
+    """A reference and three alternatives in each of four trainings: differences by hand, in a two-way layout."""
+    rng = np.random.default_rng(5)
+    y = rng.normal(size=(4, 1)) + np.array([0.0, 0.3, -0.2, 0.0]) + 0.05 * rng.normal(size=(4, 4))
+    columns: dict[str, Any] = {
+        letter: [1 if i == j else -1 for _ in range(4) for i in range(4)] for j, letter in enumerate("ABC", start=1)
+    }
+    columns |= {"seed": [seed for seed in range(4) for _ in range(4)], "y": y.ravel().tolist()}
+    table = table_from_columns(columns, response="y", factors="ABC")
+    effects = split_plot_effects(table, whole_plots=[str(seed) for seed in columns["seed"]])
+    rest = y - y.mean(axis=1, keepdims=True) - y.mean(axis=0) + y.mean()
+    error = np.sqrt(2 * np.square(rest).sum() / 9 / 4)
+    for effect, j in zip(effects, (1, 2, 3), strict=True):
+        assert effect.method == "split_plot"
+        assert effect.estimate == pytest.approx((y[:, j] - y[:, 0]).mean(), rel=1e-9)
+        assert (effect.se, effect.df) == (pytest.approx(error, rel=1e-9), 9)
+        assert "sub-plot stratum" in effect.notes
+
+
 def test_incomplete_whole_plots_go_to_reml() -> None:
     table, plots = exports()
     keep = list(range(31))

@@ -68,7 +68,8 @@ def _design_lines(design: Design) -> list[str]:
         pairs = ", ".join(" = ".join([term, *others]) for term, others in design.aliases if others)
         lines.append(f"  aliases: {pairs}")
     for factor in design.factors:
-        middle = "" if factor.kind == "choice" else f", centre {_text(factor.decode(0.0))}"
+        is_alone = factor.kind == "choice" or design.kind == "one_at_a_time"
+        middle = "" if is_alone else f", centre {_text(factor.decode(0.0))}"
         lines.append(f"  {factor.letter}: {factor.lever} from {_text(factor.low)} to {_text(factor.high)}{middle}")
     return lines
 

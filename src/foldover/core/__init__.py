@@ -18,7 +18,7 @@ from foldover.core.errors import (
     TrainerError,
     UserError,
 )
-from foldover.core.factor import Factor, FactorKind
+from foldover.core.factor import Factor, FactorKind, natural_levels
 from foldover.core.finding import ConditionSummary, Decision, Effect, Recommendation, Verdict
 from foldover.core.lever import Kind, Lever, LeverSet, Phase, Scale, bind, lever, levers_of
 from foldover.core.recipe import Recipe, Resolved
@@ -114,6 +114,7 @@ __all__ = [
     "from_plain",
     "lever",
     "levers_of",
+    "natural_levels",
     "to_json",
     "to_plain",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from foldover.core.errors import DesignError
-from foldover.core.factor import Factor
+from foldover.core.factor import Factor, natural_levels
 from foldover.core.values import EMPTY, Values
 
 RowKind = Literal["factorial", "center", "axial", "edge", "anchor", "free"]
@@ -81,7 +81,7 @@ class Design:
 
     def decode(self, row: Row) -> Values:
         """Natural levels of a row, by lever name."""
-        return Values({f.lever: f.decode(x) for f, x in zip(self.factors, row.levels, strict=True)})
+        return natural_levels(self.factors, row.levels)
 
     def realised(self, row: Row) -> tuple[float, ...]:
         """Coded levels of what the row decodes to: whole numbers, powers of two and listed levels round."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
 from foldover.core.errors import DesignError
 from foldover.core.lever import Scale
-from foldover.core.values import Scalar
+from foldover.core.values import Scalar, Values
 
 FactorKind = Literal["float", "int", "choice"]
 
@@ -164,6 +165,15 @@ class Factor:
     def _position(self, value: Scalar) -> float:
         number = float(cast(float, value))
         return number if self.scale == "linear" else math.log(number)
+
+
+def natural_levels(factors: Sequence[Factor], levels: Sequence[float]) -> Values:
+    """Lever values at coded levels. Of several factors of one lever, the one that is not at their common low level."""
+    found: dict[str, Scalar] = {}
+    for factor, level in zip(factors, levels, strict=True):
+        if level != -1 or factor.lever not in found:
+            found[factor.lever] = factor.decode(level)
+    return Values(found)
 
 
 def _tidy(value: float) -> float:

@@ -17,6 +17,7 @@ Correction = Literal["bh", "by", "holm", "bonferroni"]
 PackageRole = Literal["compared", "trunk"]
 Regime = Literal["explicit", "fixed"]
 Branch = Literal["warmdown"]
+DesignKind = Literal["regular", "one_at_a_time"]
 EffectMethod = Literal["auto", "paper", "ols+2fi", "hc3", "hc3+2fi", "per_seed", "satterthwaite", "mixed"]
 
 
@@ -40,10 +41,14 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesignRequest:
-    """What design a screen asks for, e.g. runs 16 of factors A..E by generators `E=ABCD`."""
+    """What design a screen asks for, e.g. runs 16 of factors A..E by generators `E=ABCD`.
+
+    kind: `regular` for a two-level factorial or fraction; `one_at_a_time` for a reference and each factor alone.
+    """
 
     runs: int
     generators: tuple[str, ...] = ()
+    kind: DesignKind = "regular"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from foldover.designs.optimal import optimal_design as optimal_design
     from foldover.designs.order import randomize as randomize
     from foldover.designs.order import randomize_rest as randomize_rest
+    from foldover.designs.reference import one_at_a_time as one_at_a_time
     from foldover.designs.requirements import Requirement as Requirement
     from foldover.designs.requirements import find_generators as find_generators
     from foldover.designs.response_surface import Alpha as Alpha
@@ -119,6 +120,7 @@ _HOMES: Mapping[str, str] = {
     "model": "MODELS expand_model model_columns model_matrix",
     "optimal": "OptimalCriterion add_optimal optimal_design",
     "order": "randomize randomize_rest",
+    "reference": "one_at_a_time",
     "requirements": "Requirement find_generators",
     "response_surface": "Alpha Shape axial_distance box_behnken central_composite",
     "screening": "PLACKETT_BURMAN_RUNS e_s2 generalized_wordlength_pattern plackett_burman",

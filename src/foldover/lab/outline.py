@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from foldover.core import Design, Stage, Study, Values
+from foldover.core import Design, Stage, Study, Values, natural_levels
 from foldover.lab.staging import cost_of, plan_stage
-from foldover.planning import Condition, Cost, Plan, expand, natural_levels
+from foldover.planning import Condition, Cost, Plan, expand
 from foldover.ports import Trainer
 from foldover.trainers import get_trainer
 

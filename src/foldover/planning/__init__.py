@@ -8,7 +8,6 @@ from foldover.planning.recommend import Candidate, best_candidate, candidates, c
 from foldover.planning.search import is_whole, plan_search
 from foldover.planning.stages import (
     longest_budget,
-    natural_levels,
     ordered_conditions,
     plan_confirm,
     plan_picked,
@@ -36,7 +35,6 @@ __all__ = [
     "judge",
     "longest_budget",
     "measured_seconds",
-    "natural_levels",
     "ordered_conditions",
     "package_name",
     "plan_confirm",

@@ -19,8 +19,9 @@ from foldover.core import (
     Study,
     Values,
     Verdict,
+    natural_levels,
 )
-from foldover.designs import check_design, fractional_factorial
+from foldover.designs import check_design, fractional_factorial, one_at_a_time
 from foldover.planning.expand import expand, package_name
 from foldover.planning.plan import Condition, Plan
 
@@ -37,13 +38,16 @@ def plan_screen(study: Study, stage: Stage, resolve: Resolve, verdicts: Sequence
     assert stage.design is not None, "a screen has a design"
     held = {letter: _held_level(stage, letter, str(level), verdicts) for letter, level in stage.fix.items()}
     free = tuple(factor for factor in study.factors if factor.letter not in held)
-    design = fractional_factorial(
-        free,
-        runs=stage.design.runs,
-        generators=stage.design.generators,
-        name=stage.name,
-        seed=study.seed,
-    )
+    if stage.design.kind == "one_at_a_time":
+        design = one_at_a_time(free, name=stage.name, seed=study.seed)
+    else:
+        design = fractional_factorial(
+            free,
+            runs=stage.design.runs,
+            generators=stage.design.generators,
+            name=stage.name,
+            seed=study.seed,
+        )
 
     def whole(levels: Sequence[float]) -> tuple[float, ...]:
         at = {**held, **{factor.letter: level for factor, level in zip(free, levels, strict=True)}}
@@ -216,11 +220,6 @@ def ordered_conditions(summaries: Sequence[ConditionSummary], package: str, stud
 def longest_budget(stage: Stage) -> int:
     """Index of the stage's largest limit."""
     return max(range(len(stage.budgets)), key=lambda i: stage.budgets[i].limit.amount)
-
-
-def natural_levels(factors: Sequence[Factor], levels: Sequence[float]) -> Values:
-    """Lever values at coded levels."""
-    return Values({f.lever: f.decode(x) for f, x in zip(factors, levels, strict=True)})
 
 
 def recipe_at(study: Study, levels: Sequence[float]) -> Recipe:

@@ -58,7 +58,9 @@ def _effects(document: Row, width: int) -> list[str]:
     rows = []
     for term in terms_by_size(effects):
         for i, effect in enumerate(e for e in effects if e["term"] == term):
-            rows.append(_effect_row(effect, names, decimals, reach, is_first=i == 0))
+            rows.append(
+                _effect_row(effect, names, decimals, reach, is_first=i == 0, name=_factor_name(effect, effects))
+            )
     title = f"Effects on {study['response']} ({unit}), high minus low"
     return [title, *_table_that_fits(header, rows, width), *_effect_notes(effects, width)]
 
@@ -75,14 +77,25 @@ def _table_that_fits(header: list[str], rows: list[list[str]], width: int) -> li
     return table
 
 
-def _effect_row(effect: Row, names: Mapping[str, str], decimals: int, reach: float, *, is_first: bool) -> list[str]:
+def _factor_name(effect: Row, effects: Sequence[Row]) -> str:
+    """The lever; with its levels where several factors are of one."""
+    name = _short(effect["lever"] or "")
+    if any(e["term"] != effect["term"] and e["lever"] == effect["lever"] for e in effects) and effect["levels"]:
+        low, high = effect["levels"]
+        return f"{name} {low} \u2192 {high}"
+    return name
+
+
+def _effect_row(
+    effect: Row, names: Mapping[str, str], decimals: int, reach: float, *, is_first: bool, name: str
+) -> list[str]:
     interval = "descriptive" if effect["descriptive"] else "\u2013"
     if effect["low"] is not None:
         interval = f"[{signed(effect['low'], decimals)}, {signed(effect['high'], decimals)}]"
     retained = {True: "retained", False: "", None: ""}[effect["retained"]]
     return [
         effect["term"] if is_first else "",
-        _short(effect["lever"] or "") if is_first else "",
+        name if is_first else "",
         names[effect["package"]],
         signed(effect["estimate"], decimals),
         interval,

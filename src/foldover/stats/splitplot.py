@@ -132,7 +132,9 @@ def _by_strata(
     sizes = np.bincount(index)
     plots = np.eye(len(sizes))[index]
     means = (plots / sizes).T
-    if len(set(sizes.tolist())) > 1 or np.abs(means @ screen.X[:, ~is_whole]).max(initial=0.0) > 1e-9:
+    # Sub-plot terms tell nothing of whole plots where each whole plot has them in equal shares.
+    shares = means @ screen.X[:, ~is_whole]
+    if len(set(sizes.tolist())) > 1 or np.abs(shares - shares[:1]).max(initial=0.0) > 1e-9:
         return None
     m = len(screen.names)
     estimate, se, df = np.zeros(m), np.zeros(m), np.zeros(m)

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from foldover.core import Factor, Recipe, RecipeError, Resolved, Scalar, Stage, Values
+from foldover.core import Factor, Recipe, RecipeError, Resolved, Scalar, Stage, Values, natural_levels
 from foldover.studyfile.branches import check_branches
 from foldover.studyfile.generators import corner_levels
 from foldover.studyfile.table import Report
@@ -73,7 +73,8 @@ def _check_response(ground: Ground, factors: Sequence[Factor], stages: Sequence[
 
 
 def _changes(factors: Sequence[Factor], corner: Sequence[int]) -> Mapping[str, Scalar]:
-    return {factor.lever: factor.decode(level) for factor, level in zip(factors, corner, strict=True)}
+    values = natural_levels(factors, corner)
+    return {factor.lever: values[factor.lever] for factor in factors}
 
 
 def _check_corners(ground: Ground, factors: Mapping[str, Factor | None], stages: Sequence[Stage | None]) -> None:

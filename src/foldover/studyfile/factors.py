@@ -10,10 +10,11 @@ from foldover.studyfile.table import Table, sentence
 _KEYS = ("lever", "low", "high", "center", "scale")
 
 
-def read_factors(table: Table, levers: LeverSet | None) -> dict[str, Factor | None]:
+def read_factors(table: Table, levers: LeverSet | None, *, may_share: bool = False) -> dict[str, Factor | None]:
     """The factors by letter, sorted; None for one that the file has wrong.
 
-    levers: None where the trainer is not known; then only what needs no lever is checked.
+    levers: None where the trainer is not known; then only what needs no lever is checked. may_share: whether several
+    factors may be of one lever, with one low level: where no row has two of them high.
     """
     factors: dict[str, Factor | None] = {}
     taken: dict[str, str] = {}
@@ -28,12 +29,19 @@ def read_factors(table: Table, levers: LeverSet | None) -> dict[str, Factor | No
         if not is_letter:
             own.problem(None, "a factor is named by one capital letter, not I (the identity).")
         lever = _lever(own, levers)
-        if lever is not None and lever.name in taken:
-            own.problem("lever", f"`{lever.name}` is varied by factor {taken[lever.name]} already.")
-            is_letter = False
+        factor = None if lever is None else _factor(own, letter, lever, is_letter=is_letter)
+        earlier = taken.get(lever.name) if lever is not None else None
+        if lever is not None and earlier is not None and not may_share:
+            own.problem("lever", f"`{lever.name}` is varied by factor {earlier} already.")
+            factor = None
+        elif earlier is not None and factor is not None:
+            first = factors[earlier]
+            if first is not None and first.low != factor.low:
+                text = f"factor {earlier} of the same lever has another low level ({first.low!r}): it is the reference."
+                own.problem("low", text)
+                factor = None
         elif lever is not None:
             taken[lever.name] = letter
-        factor = None if lever is None else _factor(own, letter, lever, is_letter=is_letter)
         factors[letter] = factor if is_letter else None
     return factors
 

@@ -17,6 +17,7 @@ from foldover.studyfile.table import Table, is_whole
 
 _GENERATOR = re.compile(r"\s*([A-Z])\s*=\s*([+-]?)\s*([A-Z]+)\s*")
 _FRACTION = re.compile(r"\s*2\s*\^\s*(?:\(\s*([0-9]+)\s*-\s*([0-9]+)\s*\)|([0-9]+))\s*")
+ONE_AT_A_TIME = "one_at_a_time"
 Word = frozenset[str]
 
 
@@ -25,6 +26,12 @@ def read_request(table: Table, letters: Sequence[str]) -> DesignRequest | None:
 
     Without generators a fraction's are left to the catalogue of minimum-aberration designs.
     """
+    if table.content.get("design") == ONE_AT_A_TIME:
+        for key in ("runs", "generators"):
+            if key in table:
+                table.problem(key, f"`{key}` follows from the design {ONE_AT_A_TIME}. Leave it out.")
+                return None
+        return DesignRequest(runs=len(letters) + 1, kind="one_at_a_time")
     runs = _runs(table, len(letters))
     if runs is None:
         return None
@@ -44,6 +51,10 @@ def read_request(table: Table, letters: Sequence[str]) -> DesignRequest | None:
 
 def corner_levels(request: DesignRequest, letters: Sequence[str]) -> Iterator[tuple[int, ...]]:
     """The coded rows of a checked request, one level (-1 or +1) a letter; nothing if its generators are open."""
+    if request.kind == ONE_AT_A_TIME:
+        for i in range(-1, len(letters)):
+            yield tuple(1 if j == i else -1 for j in range(len(letters)))
+        return
     parts = [_parts(generator) for generator in request.generators]
     base = [letter for letter in letters if letter not in {part[0] for part in parts}]
     if 2 ** len(base) != request.runs:
@@ -87,7 +98,9 @@ def _runs_of_fraction(table: Table, k: int) -> int | None:
         return None
     match = _FRACTION.fullmatch(text)
     if match is None:
-        table.problem("design", f'`design` is not readable (got {text!r}). Write e.g. "2^(5-1)" or "2^5".')
+        table.problem(
+            "design", f'`design` is not readable (got {text!r}). Write e.g. "2^(5-1)", "2^5" or "{ONE_AT_A_TIME}".'
+        )
         return None
     named = int(match.group(1) or match.group(3))
     removed = int(match.group(2) or 0)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from foldover.core import Problem, Study, StudyError
 from foldover.studyfile.corners import Ground, check_all
 from foldover.studyfile.factors import read_factors
+from foldover.studyfile.generators import ONE_AT_A_TIME
 from foldover.studyfile.picks import read_host
 from foldover.studyfile.sections import (
     read_allowance,
@@ -55,7 +56,9 @@ def _read(content: Mapping[str, object], report: Report, trainer_of: TrainerOf, 
     response = read_response(head_table, trainer)
     gate = read_gate(root.table("decision", title="[decision]"))
     allowance = read_allowance(root.table("budget", title="[budget]"))
-    factors = read_factors(_section(root, "factors"), None if trainer is None else trainer.levers)
+    factors = read_factors(
+        _section(root, "factors"), None if trainer is None else trainer.levers, may_share=_is_one_at_a_time(content)
+    )
     if not factors and "factors" in root:
         root.problem("factors", "the study has no factors. Write each one as `[factors.A]`.")
     hosts = read_hosts(root.table("hosts", title="[hosts]"))
@@ -94,6 +97,13 @@ def _read(content: Mapping[str, object], report: Report, trainer_of: TrainerOf, 
         host=head.host,
         hosts=hosts,
     )
+
+
+def _is_one_at_a_time(content: Mapping[str, object]) -> bool:
+    """Whether no stage has two factors high at a time."""
+    stages = content.get("stages")
+    items = stages if isinstance(stages, list) else []
+    return bool(items) and all(isinstance(item, dict) and item.get("design") == ONE_AT_A_TIME for item in items)
 
 
 def _section(root: Table, key: str) -> Table:

@@ -78,7 +78,8 @@ def _stage(stage: Stage, common: Allowance) -> str:
     if stage.after is not None:
         lines.append(f"after = {_scalar(stage.after)}")
     if stage.design is not None:
-        lines.append(f"runs = {stage.design.runs}")
+        is_regular = stage.design.kind == "regular"
+        lines.append(f"runs = {stage.design.runs}" if is_regular else f"design = {_scalar(stage.design.kind)}")
         if stage.design.generators:
             lines.append(f"generators = {_array(stage.design.generators)}")
     if stage.fix:
