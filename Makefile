@@ -22,7 +22,7 @@ help:
 	@echo "make bench      benchmarks, each beside a peer, in an environment of their own"
 	@echo "make bench-gpu  training on a GPU, with and without torch.compile"
 	@echo "make race       strategies at equal cost on the simulator, 500 times"
-	@echo "make bench-export  bytes and speed of the artifact's coder beside other compressors"
+	@echo "make bench-export  the artifact's bytes, losses and speed beside the public ways to store a model"
 	@echo "make fuzz       hostile artifacts for FUZZ_SECONDS seconds"
 	@echo "make calibrate  coverage and error rates of the statistics, by simulation"
 	@echo "make format     rewrite the sources in the project's format"
@@ -57,7 +57,7 @@ race: $(STAMP)
 	$(BIN)/foldover race --repetitions 500 --jobs 2
 
 bench-export: $(STAMP)
-	$(BIN)/python -m benchmarks.export_codec
+	$(BIN)/python -m benchmarks.export_table
 
 FUZZ_SECONDS ?= 60
 fuzz: $(STAMP)
