@@ -11,7 +11,7 @@ BENCH := .venv-bench
 # litgpt refuses the huggingface_hub that constraints.txt pins.
 BENCH_HUB := huggingface_hub==1.3.7
 
-.PHONY: help demo test test-base check docs bench bench-gpu race bench-export fuzz calibrate format clean
+.PHONY: help demo test test-base check docs bench bench-gpu race pairing replicate bench-export fuzz calibrate format clean
 
 help:
 	@echo "make demo       train the demonstration study and write demo/report.html"
@@ -22,6 +22,8 @@ help:
 	@echo "make bench      benchmarks, each beside a peer, in an environment of their own"
 	@echo "make bench-gpu  training on a GPU, with and without torch.compile"
 	@echo "make race       strategies at equal cost on the simulator, 500 times"
+	@echo "make pairing    what common seeds save, on real runs of micro"
+	@echo "make replicate  the published program of 613 runs on the simulator, 200 times, and its page"
 	@echo "make bench-export  the artifact's bytes, losses and speed beside the public ways to store a model"
 	@echo "make fuzz       hostile artifacts for FUZZ_SECONDS seconds"
 	@echo "make calibrate  coverage and error rates of the statistics, by simulation"
@@ -55,6 +57,12 @@ bench-gpu: $(STAMP)
 
 race: $(STAMP)
 	$(BIN)/foldover race --repetitions 500 --jobs 2
+
+pairing: $(STAMP)
+	$(BIN)/python -m benchmarks.pairing
+
+replicate: $(STAMP)
+	$(BIN)/python -m benchmarks.replicate --write
 
 bench-export: $(STAMP)
 	$(BIN)/python -m benchmarks.export_table
