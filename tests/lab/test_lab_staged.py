@@ -10,6 +10,7 @@ import pytest
 
 from foldover.core import Settings
 from foldover.lab import Session, check, create, open_session, outline, run_study, verify
+from foldover.lab.replication import predicted_power, repeat_study
 
 STAGED = Path(__file__).parents[2] / "studies" / "staged-screening.toml"
 PUBLISHED = Path(__file__).parents[1] / "stats" / "paper_tables.json"
@@ -106,3 +107,48 @@ def test_what_lies_there_agrees(session):
 
 def test_the_outline_counts_every_run_before_the_first():
     assert outline(check(STAGED), jobs=2).total_runs == 613
+
+
+def test_without_files_it_runs_and_decides_the_same(session):
+    found = repeat_study(session.study, 0)
+    plans = {plan.stage: plan for plan in session.workspace.plans()}
+    assert {name: result.plan.runs for name, result in found.stages.items()} == {n: p.runs for n, p in plans.items()}
+    stored = {d.stage: [(v.subject, v.decision) for v in d.verdicts] for d in session.workspace.decisions()}
+    screens = {name for name in plans if session.study.stage(name).kind in ("screen", "search")}
+    again = {name: [(v.subject, v.decision) for v in result.verdicts] for name, result in found.stages.items()}
+    assert {name: again[name] for name in screens} == {name: stored[name] for name in screens}
+
+
+def test_another_repetition_has_other_noise_and_as_many_runs(session):
+    first, second = (repeat_study(session.study, number) for number in (1, 2))
+    means = [result.stages["anchors-60min"].mean_of("bridge", "1 h") for result in (first, second)]
+    assert (first.num_runs, second.num_runs) == (613, 613)
+    assert means[0] != means[1]
+
+
+def test_power_is_what_plain_simulation_says(session):
+    """Responses drawn anew, least squares written out: coefficients, residual, t, and the step-up of five p-values."""
+    import numpy as np
+    from scipy.stats import t as student
+
+    from foldover.simulator import get_surface
+
+    study, surface = session.study, get_surface("calibrated")
+    rows = [[a, b, c, d, a * b * c * d] for a in (-1, 1) for b in (-1, 1) for c in (-1, 1) for d in (-1, 1)]
+    x = np.array(rows, dtype=float)
+    full = np.column_stack([np.ones(80), np.tile(x, (5, 1)), np.repeat(np.eye(5), 16, axis=0)[:, 1:]])
+    inverse = np.linalg.inv(full.T @ full)
+    kept = np.zeros(5)
+    studies = 400
+    for i in range(studies):
+        y = surface.values(x, 10.0, seeds=[10_000_000 + 5 * i + s for s in range(5)]).T.ravel()
+        beta = inverse @ full.T @ y
+        s2 = float((y - full @ beta) @ (y - full @ beta)) / 70
+        p = 2 * student.sf(np.abs(beta[1:6]) / np.sqrt(s2 * np.diag(inverse)[1:6]), 70)
+        order = np.argsort(p)
+        last = max([k for k in range(5) if p[order[k]] <= 0.05 * (k + 1) / 5], default=-1)
+        kept[order[: last + 1]] += 1
+    predicted = predicted_power(study, study.stage("screens"), 10.0, num_retained=4)
+    assert predicted["C"] == pytest.approx(kept[2] / studies, abs=0.07)
+    assert predicted["A"] > 0.99
+    assert predicted["E"] < 0.05
