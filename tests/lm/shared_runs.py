@@ -1,7 +1,8 @@
-"""Runs that processes share, and processes of such runs: `shared_runs.py train RANK SIZE STORE OUT`, `... die ROOT`.
+"""Runs that processes share: `shared_runs.py train RANK SIZE STORE OUT`, `... die ROOT`, `... halves`.
 
 `train` trains each of RECIPES with the other ranks; rank 0 writes what it found to OUT. `die` is rank 0 of a run; after
-the first step it prints the ids of its helpers, and kills itself when it is told to by a line.
+the first step it prints the ids of its helpers, and kills itself when it is told to by a line. `halves` prints the
+table of docs/devices.md: how far losses of 20 steps are from each other with one micro-batch a step and with two.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +25,7 @@ from foldover.lm.clock import BudgetClock
 from foldover.lm.compiling import CompiledModel
 from foldover.lm.device import open_device
 from foldover.lm.feed import Feed
-from foldover.lm.levers import CONSTANTS, LEVERS, MICRO, TrainConfig
+from foldover.lm.levers import CONSTANTS, LEVERS, MICRO, PRESETS, TrainConfig
 from foldover.lm.loop import Progress, rehearse, train
 from foldover.lm.model import build_model
 from foldover.lm.parallel import Ranks
@@ -160,8 +163,30 @@ def die(root: Path) -> None:
     perform(root, spec_of("100000 steps"), TWO)
 
 
+def halves() -> None:
+    import foldover.lm.run as run_module
+
+    for preset in ("micro", "golf-micro"):
+        for batch in (4096, 1024):
+            for kernels in ("native", "torch"):
+                apart = []
+                for seed in range(4):
+                    values = LEVERS.complete({"total_batch": batch}, PRESETS[preset])
+                    spec = replace(spec_of(), recipe=Recipe(trainer="lm", values=values), seed=seed)
+                    curves = []
+                    for tokens in (batch, batch // 2):
+                        run_module.TOKENS_AT_ONCE["cpu"] = tokens
+                        with tempfile.TemporaryDirectory() as root:
+                            _, ended = perform(Path(root) / "runs", spec, Settings(compute="fp32", kernels=kernels))
+                        curves.append(np.array([point["train_loss"] for point in ended.curve], dtype=float))
+                    apart.append(np.abs(curves[1] / curves[0] - 1.0).max())
+                print(preset, batch, kernels, *(f"{one:.1e}" for one in apart), flush=True)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "die":
         die(Path(sys.argv[2]))
+    elif sys.argv[1] == "halves":
+        halves()
     else:
         train_all(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], Path(sys.argv[5]))

@@ -26,6 +26,7 @@ from shared_runs import TWO, helpers_of, perform, spec_of
 import foldover.lm.run as run_module
 from foldover.core import Settings, UserError
 from foldover.data import PreparedData
+from foldover.lm.levers import MICRO
 from foldover.lm.parallel import Alone, Overlapped, share_of, tokens_of_ranks
 from foldover.lm.parallel.buckets import in_buckets
 from foldover.lm.parallel.ranks import Pending
@@ -47,7 +48,8 @@ def losses(ended: EndedRun) -> list[float]:
 def test_two_processes_at_half_the_micro_batch_give_the_curve_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    levers = {"adam_eps": 1e-5}  # with 1e-10 updates are signs of gradients, and one process is not sure of them either
+    """In the recipe of the preset as it is: whole micro-batches of its 4,096 tokens, and the same halves to the bit."""
+    levers = {"total_batch": MICRO["batch.total_batch"]}
     two, shared = perform(tmp_path / "two", spec_of(**levers), TWO)
     one, alone = perform(tmp_path / "one", spec_of(**levers), ONE)
     assert len(losses(shared)) == 20
@@ -55,13 +57,14 @@ def test_two_processes_at_half_the_micro_batch_give_the_curve_of_one(
     assert two.responses.number("val_bpb") == pytest.approx(one.responses.number("val_bpb"), rel=1e-5)
     assert [p["tokens"] for p in shared.curve] == [p["tokens"] for p in alone.curve]
     # One process that adds up the same halves makes the same sums: to the bit, through 20 steps and the evaluation.
-    monkeypatch.setitem(run_module.TOKENS_AT_ONCE, "cpu", 512)
+    monkeypatch.setitem(run_module.TOKENS_AT_ONCE, "cpu", 2048)
     _, halved = perform(tmp_path / "halved", spec_of(**levers), ONE)
     assert losses(shared) == losses(halved)
+    assert [p["tokens"] for p in shared.curve] == [p["tokens"] for p in halved.curve]
 
     assert two.machine["processes"] == 2
     assert two.machine["backend"] == "gloo"
-    assert two.counters["rank_tokens"] == "10240,10240"
+    assert two.counters["rank_tokens"] == "40960,40960"
     memory = [int(part) for part in two.counters.text("rank_memory_bytes").split(",")]
     assert len(memory) == 2
     assert two.counters["peak_memory_bytes"] == max(memory)
