@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from foldover.core import AnalysisError
 from foldover.stats import functional_anova, importance_of_log
+from foldover.stats.importance import _forest
 
 GRID = list(itertools.product([0, 1], [0, 1, 2], [0, 1]))
 LEVELS = {name: [row[i] for row in GRID] for i, name in enumerate("ABC")}
@@ -110,3 +111,32 @@ def test_constant_log_is_refused() -> None:
 def test_unknown_share_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         functional_anova(LEVELS, [float(i) for i in range(12)]).share("Z")
+
+
+def grown(codes: list[int], y: list[float]) -> dict[int, float]:
+    """One tree on one factor, by recursion: prediction at each code that it saw."""
+    if len(y) > 3 and len(set(codes)) > 1:
+        options = []
+        for cut in sorted(set(codes))[:-1]:
+            left = [v for c, v in zip(codes, y, strict=True) if c <= cut]
+            right = [v for c, v in zip(codes, y, strict=True) if c > cut]
+            drop = len(left) * np.mean(left) ** 2 + len(right) * np.mean(right) ** 2 - len(y) * np.mean(y) ** 2
+            options.append((drop, cut))
+        drop, cut = max(options)
+        if drop > 1e-9:
+            sides = [[(c, v) for c, v in zip(codes, y, strict=True) if (c <= cut) == left] for left in (True, False)]
+            found = [grown([c for c, _ in side], [v for _, v in side]) for side in sides]
+            return found[0] | found[1]
+    return dict.fromkeys(codes, float(np.mean(y)))
+
+
+def test_trees_that_grow_at_once_are_those_of_the_recursion() -> None:
+    rng = np.random.default_rng(8)
+    X = rng.integers(0, 6, (40, 1))
+    y = rng.standard_normal(40) + X[:, 0] ** 2
+    grid = np.arange(6)[:, None]
+    forest = _forest(X, y, grid, (6,), 12, np.random.default_rng(3))
+    drawn = np.random.default_rng(3).integers(0, 40, (12, 40))
+    for tree, rows in zip(forest, drawn, strict=True):
+        for code, value in grown(X[rows, 0].tolist(), y[rows].tolist()).items():
+            assert tree[code] == pytest.approx(value)

@@ -116,13 +116,7 @@ def importance_of_log(
             f"the space has more than {MAX_GRID} points", value=sizes, fix="Describe fewer factors or levels."
         )
     grid = np.array(list(product(*(range(n) for n in sizes))), dtype=np.intp)
-    rng = np.random.default_rng(seed)
-    forest = np.empty((num_trees, *sizes))
-    for b in range(num_trees):
-        rows = rng.integers(0, len(f), len(f))
-        out = np.empty(len(grid))
-        _grow(X[rows], f[rows], grid, np.arange(len(grid)), out, rng)
-        forest[b] = out.reshape(sizes)
+    forest = _forest(X, f, grid, sizes, num_trees, np.random.default_rng(seed)).reshape(num_trees, *sizes)
     notes = (DESCRIPTIVE_NOTE, ADAPTIVE_NOTE) if sampling == "adaptive" else (DESCRIPTIVE_NOTE,)
     varying = forest.reshape(num_trees, -1).var(axis=1) > 0.0
     parts = _shares(forest[varying], max_order)
@@ -192,44 +186,83 @@ def _on_scale(
     return np.array(columns, dtype=np.intp).T
 
 
-def _grow(
+def _forest(
     X: NDArray[np.intp],
     y: Array,
     grid: NDArray[np.intp],
-    points: NDArray[np.intp],
-    out: Array,
+    sizes: Sequence[int],
+    num_trees: int,
     rng: np.random.Generator,
-) -> None:
-    """Grow one regression tree and write its prediction for `points` of the grid into `out`.
+) -> Array:
+    """Predictions (num_trees, G) of regression trees on bootstrap samples of the rows, for the G points of the grid.
 
-    Splits on the order of levels (code <= cut), by largest drop of squared error; leaves of 3 rows or fewer.
+    All trees grow at once, a level at a time. Splits are on the order of levels (code <= cut), by largest drop of
+    squared error; leaves of 3 rows or fewer stay whole. Legend: T trees, C distinct rows, P nodes of all trees so far,
+    M cuts, k factors; rows that are alike are one with a weight.
     """
-    split = _best_split(X, y, rng) if len(y) > 3 else None
-    if split is None:
-        out[points] = y.mean()
-        return
-    factor, cut = split
-    left, here = X[:, factor] <= cut, grid[points, factor] <= cut
-    _grow(X[left], y[left], grid, points[here], out, rng)
-    _grow(X[~left], y[~left], grid, points[~here], out, rng)
+    cells, cell = np.unique(X, axis=0, return_inverse=True)
+    mean = float(y.mean())
+    drawn = rng.integers(0, len(y), (num_trees, len(y)))
+    place = (np.arange(num_trees)[:, None] * len(cells) + cell.reshape(-1)[drawn]).ravel()
+    shape = (num_trees, len(cells))
+    count = np.bincount(place, minlength=shape[0] * shape[1]).astype(np.float64).reshape(shape)
+    total = np.bincount(place, weights=(y - mean)[drawn].ravel(), minlength=shape[0] * shape[1]).reshape(shape)
+    cuts = [(factor, cut) for factor, n in enumerate(sizes) for cut in range(n - 1)]
+    factor_of = np.array([factor for factor, _ in cuts])
+    below = np.array([cells[:, factor] <= cut for factor, cut in cuts], dtype=np.float64)  # (M, C)
+    grid_below = np.array([grid[:, factor] <= cut for factor, cut in cuts])  # (M, G)
+    node = np.repeat(np.arange(num_trees)[:, None], len(cells), axis=1)
+    grid_node = np.repeat(np.arange(num_trees)[:, None], len(grid), axis=1)
+    num_nodes = num_trees
+    while True:
+        at = node.ravel()
+        rows: Array = np.bincount(at, count.ravel(), num_nodes).astype(np.float64)
+        sums: Array = np.bincount(at, total.ravel(), num_nodes).astype(np.float64)
+        left = np.array([np.bincount(at, (count * b).ravel(), num_nodes) for b in below])  # (M, P)
+        left_sums = np.array([np.bincount(at, (total * b).ravel(), num_nodes) for b in below])
+        chosen = _choose(rows, sums, left, left_sums, factor_of, len(sizes), float(((y - mean) ** 2).sum()), rng)
+        splits = np.flatnonzero(chosen >= 0)
+        if not len(splits):
+            return np.asarray((sums / rows)[grid_node] + mean)
+        right = np.full(num_nodes, -1)
+        right[splits] = num_nodes + np.arange(len(splits))
+        columns, grid_columns = np.arange(len(cells)), np.arange(len(grid))
+        goes = (chosen[node] >= 0) & (below[chosen[node], columns] == 0.0)
+        node = np.where(goes, right[node], node)
+        goes = (chosen[grid_node] >= 0) & ~grid_below[chosen[grid_node], grid_columns]
+        grid_node = np.where(goes, right[grid_node], grid_node)
+        num_nodes += len(splits)
 
 
-def _best_split(X: NDArray[np.intp], y: Array, rng: np.random.Generator) -> tuple[int, int] | None:
-    k = X.shape[1]
-    tried = rng.permutation(k)
-    best, choice = 1e-12 * float(((y - y.mean()) ** 2).sum()), None
-    centred = y - y.mean()
-    for i, factor in enumerate(tried):
-        # Half of the factors, and more only until one can split at all.
-        if i >= (k + 1) // 2 and choice is not None:
-            break
-        counts = np.bincount(X[:, factor]).cumsum()[:-1]
-        sums = np.bincount(X[:, factor], weights=centred).cumsum()[:-1]
-        usable = (counts > 0) & (counts < len(y))
-        if not usable.any():
-            continue
-        gain = np.where(usable, sums**2 * (1.0 / np.maximum(counts, 1) + 1.0 / np.maximum(len(y) - counts, 1)), 0.0)
-        cut = int(np.argmax(gain))
-        if gain[cut] > best:
-            best, choice = float(gain[cut]), (int(factor), cut)
-    return choice
+def _choose(
+    rows: Array,
+    sums: Array,
+    left: Array,
+    left_sums: Array,
+    factor_of: NDArray[np.intp],
+    num_factors: int,
+    scale: float,
+    rng: np.random.Generator,
+) -> NDArray[np.intp]:
+    """The cut of each node (P,), -1 for none: the best of a random half of the factors, else the first that can split.
+
+    scale: the sum of squares of all rows, below 1e-12 of which a drop is none.
+    """
+    rest = rows - left
+    usable = (left > 0) & (rest > 0) & (rows > 3)
+    off = left_sums - left * (sums / rows)
+    gain = np.where(usable, off**2 * (1.0 / np.maximum(left, 1.0) + 1.0 / np.maximum(rest, 1.0)), 0.0)
+    gain[gain <= 1e-12 * scale] = -np.inf
+    best = np.array([gain[factor_of == factor].max(axis=0, initial=-np.inf) for factor in range(num_factors)])  # (k, P)
+    order = rng.random(best.shape).argsort(axis=0)
+    ranked = np.take_along_axis(best, order, axis=0)
+    half = (num_factors + 1) // 2
+    later = (
+        half + np.isfinite(ranked[half:]).argmax(axis=0) if half < num_factors else np.zeros(len(rows), dtype=np.intp)
+    )
+    rank = np.where(np.isfinite(ranked[:half]).any(axis=0), ranked[:half].argmax(axis=0), later)
+    nodes = np.arange(len(rows))
+    factor = order[rank, nodes]
+    of_factor = np.where(factor_of[:, None] == factor, gain, -np.inf)
+    chosen = of_factor.argmax(axis=0)
+    return np.where(np.isfinite(of_factor[chosen, nodes]), chosen, -1)
