@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from benchmarks.section import Check, Section, write_into
 from benchmarks.shapes import SHAPES
+from benchmarks.training import Taken
 
 from benchmarks import __main__ as command
 
@@ -73,3 +74,12 @@ def test_the_page_of_the_project_has_marks_for_every_section() -> None:
     for name in (*command.ROUNDS, "gpu"):
         assert f"<!-- {name}: made by python -m benchmarks -->" in text
         assert f"<!-- end of {name} -->" in text
+
+
+def test_page_faults_of_a_settled_heap_are_those_after_its_last_growth() -> None:
+    found = {name: [1.0] * 29 for name in ("cpu", "wall", "losses")} | {"gemm_flops_per_second": 1.0, "peak_bytes": 1}
+    faults = [9000, 8000] + [400] * 17 + [3] * 10  # between two of 30 steps each; the first 20 steps have 19
+    long = Taken.of({**found, "faults": faults, "compute": "float32"})
+    assert (long.faults, long.settled_faults) == (400, 3)
+    assert long.mean_faults == pytest.approx((17 * 400 + 10 * 3) / 27)
+    assert Taken.of({**found, "faults": faults[:11], "compute": "float32"}).settled_faults is None
