@@ -83,6 +83,7 @@ def test_the_outcome_says_what_was_written(packed):
     assert found is not None
     assert (found.path, found.bytes, found.cap) == (ARTIFACT, (folder / ARTIFACT).stat().st_size, None)
     assert found.codec == "ans"
+    assert outcome.responses["artifact_bytes"] == found.bytes
     assert found.roundtrip == outcome.responses["roundtrip_bpb"] != outcome.responses["val_bpb"]
     assert found.sha256 == json.loads((folder / "checksums.json").read_text())[ARTIFACT]
     assert read_artifact(folder / ARTIFACT).header["identity"]["run_id"] == read_ended(folder).spec.run_id
@@ -165,7 +166,7 @@ def test_a_size_that_nothing_reaches_is_over_the_cap_and_no_crash(tmp_path):
     ("levers", "expected"),
     [
         ({}, ("val_bpb",)),
-        ({"artifact": True}, ("val_bpb", "roundtrip_bpb", "sliding_bpb", "mixed_bpb", "adapted_bpb")),
+        ({"artifact": True}, ("val_bpb", "roundtrip_bpb", "sliding_bpb", "mixed_bpb", "adapted_bpb", "artifact_bytes")),
         (SLIDING, ("val_bpb", "sliding_bpb", "mixed_bpb", "adapted_bpb")),
     ],
 )

@@ -123,7 +123,7 @@ def summary(spec: RunSpec, outcome: Outcome) -> dict[str, str]:
         "num_steps": f"{counters.integer('steps')}",
         "num_params_M": f"{derived.number('num_params') / 1e6:.1f}",
         "depth": f"{spec.recipe.values['model.depth']}",
-        **{name: f"{outcome.responses.number(name):.6f}" for name in RESPONSES[1:] if name in outcome.responses},
+        **{name: f"{outcome.responses.number(name):.6f}" for name in RESPONSES[1:-1] if name in outcome.responses},
         **_artifact_lines(spec, outcome),
     }
 

@@ -14,11 +14,10 @@ from foldover.evaluation.score import Evaluation
 from foldover.export.code_bytes import cap_check
 from foldover.lm.bench import Bench, reloaded, scores_of
 from foldover.lm.exporting import write_from
-from foldover.lm.levers import ARTIFACT, RESPONSES, Constants, TrainConfig
+from foldover.lm.levers import ARTIFACT, Constants, TrainConfig
+from foldover.lm.resolve import BYTES, ROUNDTRIP, VAL
 from foldover.lm.stored import export_config
 from foldover.rundir import RunFolder
-
-VAL, ROUNDTRIP = RESPONSES[:2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +70,9 @@ def finish(bench: Bench, val_bpb: float, folder: RunFolder) -> Finished:
         cap=cap,
     )
     failure = _failure(artifact, found, folder, code_bytes=code_bytes)
+    given = {ROUNDTRIP: found.responses.get(VAL), **_later(found), BYTES: artifact.bytes}
     return Finished(
-        responses=EMPTY if failure else Values({ROUNDTRIP: found.responses[VAL], **_later(found)}),
+        responses=EMPTY if failure else Values(given),
         artifact=artifact,
         failure=failure,
         fired=found.fired,

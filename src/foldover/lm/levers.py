@@ -30,7 +30,7 @@ CORPUS_FORMS = ("sotu", "path:", "hub:")
 TOKENIZER_FORMS = ("bpe", "sentencepiece", "bytes", "path:", "tiktoken:")
 PARAMETER_GOLF = "openai/parameter-golf"
 ARTIFACT = "artifact.fold"  # in the folder of a run
-RESPONSES = ("val_bpb", "roundtrip_bpb", "sliding_bpb", "mixed_bpb", "adapted_bpb")
+RESPONSES = ("val_bpb", "roundtrip_bpb", "sliding_bpb", "mixed_bpb", "adapted_bpb", "artifact_bytes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ class Exclusion:
     because: str
 
 
-VAL, ROUNDTRIP, SLIDING, MIXED, ADAPTED = RESPONSES
+VAL, ROUNDTRIP, SLIDING, MIXED, ADAPTED, BYTES = RESPONSES
 AT_REST = Evaluate()
 
 EXCLUSIVE: tuple[Exclusion, ...] = (
@@ -69,7 +69,7 @@ def resolve(recipe: Recipe) -> Resolved:
     if config.export.artifact:
         from foldover.lm.stored import artifact_bytes  # numpy only where something is exported
 
-        derived = derived.with_(artifact_bytes=artifact_bytes(config, shape, recipe.values))
+        derived = derived.with_({BYTES: artifact_bytes(config, shape, recipe.values)})
     return Resolved(
         recipe=recipe,
         derived=derived,
@@ -79,10 +79,11 @@ def resolve(recipe: Recipe) -> Resolved:
 
 
 def responses_of(config: TrainConfig) -> tuple[str, ...]:
-    """The scores of a run, in order; what the levers leave out of a chain that is reported is the score before it."""
-    has_artifact = config.export.artifact
-    is_scored_again = has_artifact or config.evaluate != AT_REST
-    return (VAL, *([ROUNDTRIP] if has_artifact else []), *((SLIDING, MIXED, ADAPTED) if is_scored_again else ()))
+    """What a run gives: scores, in order, and bytes. What the levers leave out of the chain is the score before it."""
+    later = (SLIDING, MIXED, ADAPTED)
+    if config.export.artifact:
+        return (VAL, ROUNDTRIP, *later, BYTES)
+    return (VAL, *(later if config.evaluate != AT_REST else ()))
 
 
 def effective_values(values: Values) -> Values:
