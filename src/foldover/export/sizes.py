@@ -158,6 +158,7 @@ def _sampled_bits(step: float, levels: int, zeroed: float, codec: str, level: in
     return 8 * len(compress(data, codec, level)) / _SAMPLE
 
 
+@cache
 def absmax_step(columns: int, levels: int) -> float:
     """Step in standard deviations that absmax scaling of `columns` Gaussian weights a scale gives, on average.
 
