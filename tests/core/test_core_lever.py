@@ -231,9 +231,14 @@ def test_bound_values_come_out_where_they_were_declared():
     assert (config.model.depth, config.optimizer.nesterov, config.rows) == (2, False, 64)
 
 
-def test_binding_needs_every_lever():
-    with pytest.raises(KeyError, match="rows"):
+def test_binding_needs_every_lever_that_has_no_neutral_setting():
+    with pytest.raises(RecipeError, match="no value for lever `rows`"):
         bind(Config, Values({name: value for name, value in LEVERS.defaults().items() if name != "rows"}))
+
+
+def test_a_recipe_from_before_a_lever_existed_has_it_neutral():
+    older = {name: value for name, value in LEVERS.complete({"norm": "layer"}).items() if name != "model.norm"}
+    assert bind(Config, Values(older)).model.norm == "rms"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -281,7 +281,11 @@ def levers_of(config: type, *, is_sparse: bool = False) -> LeverSet:
 
 
 def bind(config: type[_ConfigT], values: Mapping[str, Scalar]) -> _ConfigT:
-    """The typed config tree that holds these values. KeyError for a lever without a value."""
+    """The typed config tree that holds these values.
+
+    A recipe written before a lever existed did without it: the lever is neutral. Raises RecipeError for one that has
+    neither value nor neutral setting.
+    """
     return cast(_ConfigT, _bind(config, values, prefix=""))
 
 
@@ -306,9 +310,17 @@ def _bind(config: type, values: Mapping[str, Scalar], *, prefix: str) -> object:
         name, hint = prefix + item.name, hints[item.name]
         if dataclasses.is_dataclass(hint):
             arguments[item.name] = _bind(cast(type, hint), values, prefix=name + ".")
-        elif name in values or item.metadata[_METADATA_KEY]["phase"] == "train":
+        elif name in values:
             arguments[item.name] = values[name]
+        elif item.metadata[_METADATA_KEY]["phase"] == "train":
+            arguments[item.name] = _without(name, item.metadata[_METADATA_KEY]["neutral"])
     return config(**arguments)
+
+
+def _without(name: str, neutral: Scalar | None) -> Scalar:
+    if neutral is None:
+        raise RecipeError(f"a recipe has no value for lever `{name}`", fix="It may be of another version of foldover.")
+    return neutral
 
 
 def _has_form(text: str, form: str) -> bool:
