@@ -14,7 +14,7 @@ from foldover.evaluation.score import Evaluation
 from foldover.export.code_bytes import cap_check
 from foldover.lm.bench import Bench, reloaded, scores_of
 from foldover.lm.exporting import write_from
-from foldover.lm.levers import ARTIFACT, Constants, TrainConfig
+from foldover.lm.levers import ARTIFACT, TrainConfig
 from foldover.lm.resolve import BYTES, ROUNDTRIP, VAL
 from foldover.lm.stored import export_config
 from foldover.rundir import RunFolder
@@ -44,7 +44,8 @@ def finish(bench: Bench, val_bpb: float, folder: RunFolder) -> Finished:
         _record(found, folder, plain=VAL)
         seconds = Values(scoring_seconds=time.perf_counter() - began)
         return Finished(responses=_later(found), fired=found.fired, seconds=seconds)
-    code_bytes = bind(Constants, bench.spec.constants).code_bytes
+    counted = bench.spec.constants
+    code_bytes = counted.integer("code_bytes") if "code_bytes" in counted else 0
     wanted = config.export.allocate_to_bytes
     try:
         written = write_from(

@@ -19,16 +19,11 @@ from foldover.core import (
     bind,
 )
 from foldover.lm.branch import branch_point, check_branch, trunk_values
+from foldover.lm.cost import estimated_seconds
 from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS, RESPONSES, TrainConfig
 from foldover.lm.preflight import check_budget
 from foldover.lm.resolve import resolve
 from foldover.rundir import RunFolder
-
-# What one CPU core of 2020 or later does with these small shapes; `plan` says that it is an assumption, and
-# runs that have been measured replace it.
-ASSUMED_FLOPS_PER_SECOND = 2.0e10
-ASSUMED_OVERHEAD_SECONDS = 0.3
-FORWARD_SHARE = 1 / 3
 
 TRAIN_EXTRA = ("torch", "tiktoken")
 
@@ -52,7 +47,7 @@ class LMTrainer:
         Raises BudgetError for a lever that cannot act within the limit: a plan is where that should be found out.
         """
         _check_budget(resolved, budget)
-        return _seconds(resolved, budget, constants, share=1.0)
+        return estimated_seconds(resolved, budget, constants, share=1.0)
 
     def trunk_recipe(self, recipe: Recipe) -> Recipe:
         """The recipe without warm-down and taper of decay. Raises RecipeError where more depends on the budget."""
@@ -69,9 +64,9 @@ class LMTrainer:
     ) -> float:
         """As `estimate_seconds`, without the training that is done already. A trunk need not have all levers act."""
         if spent is None:
-            return _seconds(resolved, budget, constants, share=1.0)
+            return estimated_seconds(resolved, budget, constants, share=1.0)
         _check_budget(resolved, budget)
-        return _seconds(resolved, budget, constants, share=1.0 - spent.amount / budget.limit.amount)
+        return estimated_seconds(resolved, budget, constants, share=1.0 - spent.amount / budget.limit.amount)
 
     def prepare(self, recipe: Recipe, constants: Values, progress: Callable[[str, float], None]) -> None:
         """Build what runs of this recipe read: corpus, tokenizer, token streams, in the cache.
@@ -130,18 +125,3 @@ class LMTrainer:
 def _check_budget(resolved: Resolved, budget: Budget) -> None:
     config = bind(TrainConfig, resolved.recipe.values)
     check_budget(config, budget.limit, flops_per_token=resolved.derived.integer("flops_per_token"))
-
-
-def _seconds(resolved: Resolved, budget: Budget, constants: Values, *, share: float) -> float:
-    """share: of the training that is left to do."""
-    flops_per_token = resolved.derived.number("flops_per_token")
-    tokens_per_second = ASSUMED_FLOPS_PER_SECOND / flops_per_token
-    evaluation = constants.number("eval_tokens") * FORWARD_SHARE / tokens_per_second
-    amount = budget.limit.amount
-    training = {
-        "seconds": amount,
-        "steps": amount * resolved.derived.number("tokens_per_step") / tokens_per_second,
-        "tokens": amount / tokens_per_second,
-        "flops": amount / ASSUMED_FLOPS_PER_SECOND,
-    }[budget.limit.kind]
-    return share * training + evaluation + ASSUMED_OVERHEAD_SECONDS

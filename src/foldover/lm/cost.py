@@ -1,0 +1,68 @@
+"""Seconds of a run before it is run: an estimate for one CPU core, that measured runs replace. No torch."""
+
+from __future__ import annotations
+
+from foldover.core import Budget, Resolved, Values, bind
+from foldover.lm.levers import TrainConfig
+
+# What one CPU core of 2020 or later does with these small shapes; `plan` says that it is an assumption, and
+# runs that have been measured replace it.
+ASSUMED_FLOPS_PER_SECOND = 2.0e10
+ASSUMED_OVERHEAD_SECONDS = 0.3
+FORWARD_SHARE = 1 / 3
+# Seconds for each million weights that are packed and written, without GPTQ and with it (measured on models of 2.6
+# million weights); those of the feedback of GPTQ grow with width.
+PACKING_SECONDS = 0.5
+GPTQ_SECONDS = 2.0
+
+
+def estimated_seconds(resolved: Resolved, budget: Budget, constants: Values, *, share: float) -> float:
+    """All of a run. share: of the training that is left to do."""
+    config = bind(TrainConfig, resolved.recipe.values)
+    tokens_per_second = ASSUMED_FLOPS_PER_SECOND / resolved.derived.number("flops_per_token")
+    amount = budget.limit.amount
+    training = {
+        "seconds": amount,
+        "steps": amount * resolved.derived.number("tokens_per_step") / tokens_per_second,
+        "tokens": amount / tokens_per_second,
+        "flops": amount / ASSUMED_FLOPS_PER_SECOND,
+    }[budget.limit.kind]
+    passes = FORWARD_SHARE * passed_tokens(config, resolved.responses, constants.integer("eval_tokens"))
+    packing = _packing_seconds(config, resolved.derived.number("num_params"))
+    return share * training + passes / tokens_per_second + packing + ASSUMED_OVERHEAD_SECONDS
+
+
+def passed_tokens(config: TrainConfig, responses: tuple[str, ...], eval_tokens: int) -> float:
+    """Tokens that go through the model forwards after training; a backward pass counts as two more."""
+    total = float(eval_tokens)
+    if len(responses) == 1:
+        return total
+    evaluate, calibration = config.evaluate, config.calibration
+    context = evaluate.eval_context or config.model.context
+    windows = context / min(evaluate.stride, context) if evaluate.mode == "sliding" else 1.0
+    total += eval_tokens * (1.0 + windows)
+    if evaluate.adapt == "sgd":
+        total += 3.0 * eval_tokens * evaluate.adapt_epochs
+    if evaluate.adapt == "lora":
+        total += 3.0 * eval_tokens
+    export = config.export
+    if export.artifact and export.scheme != "none" and _needs_text(config):
+        is_backward = bool(export.allocate_to_bytes) or config.grid.row_steps == "gradient"
+        total += calibration.rows * calibration.batches * config.model.context * (3.0 if is_backward else 1.0)
+    return total
+
+
+def _needs_text(config: TrainConfig) -> bool:
+    return bool(
+        config.calibration.gptq
+        or config.grid.awq_alpha
+        or config.grid.row_steps == "gradient"
+        or config.export.allocate_to_bytes
+    )
+
+
+def _packing_seconds(config: TrainConfig, num_params: float) -> float:
+    if not config.export.artifact:
+        return 0.0
+    is_gptq = config.export.scheme != "none" and config.calibration.gptq
+    return num_params / 1e6 * (GPTQ_SECONDS if is_gptq else PACKING_SECONDS)

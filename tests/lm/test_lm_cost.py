@@ -1,0 +1,49 @@
+"""What a run is expected to take, by what its levers ask for."""
+
+from __future__ import annotations
+
+import pytest
+
+from foldover.core import Budget, Limit, Recipe, Scalar, bind
+from foldover.lm.cost import passed_tokens
+from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS, TrainConfig
+from foldover.lm.resolve import resolve
+from foldover.lm.trainer import LMTrainer
+
+BUDGET = Budget(limit=Limit(kind="steps", amount=10.0))
+TOKENS = 4096
+
+
+def tokens(**levers: Scalar) -> float:
+    named = {name.replace("__", "."): value for name, value in levers.items()}
+    resolved = resolve(Recipe(trainer="lm", values=LEVERS.complete(named, PRESETS["golf-micro"])))
+    return passed_tokens(bind(TrainConfig, resolved.recipe.values), resolved.responses, TOKENS)
+
+
+def test_a_recipe_without_later_levers_is_measured_once() -> None:
+    assert tokens() == TOKENS
+
+
+def test_a_window_a_stride_passes_a_context_for_each_stride() -> None:
+    # The plain score twice, and windows of 128 every 32 tokens.
+    assert tokens(mode="sliding", stride=32) == 2 * TOKENS + 4 * TOKENS
+
+
+def test_learning_passes_each_token_three_times_an_epoch() -> None:
+    assert tokens(adapt="sgd", adapt_epochs=2) - tokens(adapt="sgd", adapt_epochs=1) == 3 * TOKENS
+
+
+def test_calibration_text_is_passed_once_and_three_times_with_gradients() -> None:
+    plain = tokens(artifact=True, gptq=False)
+    assert tokens(artifact=True) - plain == 16 * 8 * 128
+    assert tokens(artifact=True, gptq=False, scheme="step", row_steps="gradient") - plain == 3 * 16 * 8 * 128
+
+
+@pytest.mark.parametrize("levers", [{"export.artifact": True}, {"evaluate.mode": "sliding"}])
+def test_the_estimate_grows_with_what_is_done_after_training(levers: dict[str, Scalar]) -> None:
+    trainer, constants = LMTrainer(), CONSTANTS.defaults()
+    found = [
+        trainer.estimate_seconds(resolve(Recipe(trainer="lm", values=values)), BUDGET, constants)
+        for values in (PRESETS["golf-micro"], LEVERS.complete(levers, PRESETS["golf-micro"]))
+    ]
+    assert found[0] < found[1]
