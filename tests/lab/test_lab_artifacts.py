@@ -143,3 +143,30 @@ def test_evaluation_of_a_state_takes_the_levers(trained):
     found = evaluate_place(trained, evaluate_levers({"EVAL_STRIDE": "16", "evaluate.mode": "sliding"}), SETTINGS)
     assert found.responses["val_bpb"] == outcome_bpb(trained)
     assert found.responses["sliding_bpb"] != found.responses["val_bpb"]
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value", "said"),
+    [
+        ("recipe", "model.depth", -1, "no possible model"),
+        ("recipe", "model.depth", "two", "no possible model"),
+        ("recipe", "model.depht", 2, "no possible model"),
+        ("recipe", "model.depth", 3, "not those of its levers"),
+        ("recipe", "model.aspect", 512, "not those of its levers"),
+        ("constants", "corpus", 7, "no possible model"),
+        ("constants", "eval_order", "worst", "no possible model"),
+        ("constants", "eval_tokens", 2**60, "no possible model"),
+        ("constants", "eval_tokens", 2**38, "fills only"),
+        ("digests", "tokenizer", None, "another tokenizer"),
+        ("digests", "validation", "0" * 64, "another validation"),
+    ],
+)
+def test_headers_that_cannot_be_are_refused_before_a_model_is_built(trained, tmp_path, where, name, value, said):
+    path = tmp_path / "artifact"
+    export_run(trained, export_levers({"calibration.gptq": "false", "grid.column_steps": "none"}), SETTINGS, out=path)
+    opened = read_artifact(path)
+    header = json.loads(json.dumps(dict(opened.header)))
+    header["identity"][where][name] = value
+    write_artifact(path, header, opened.tensors)
+    with pytest.raises(UserError, match=said):
+        evaluate_place(path, evaluate_levers({}), SETTINGS)

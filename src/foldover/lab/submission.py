@@ -189,6 +189,9 @@ def _read_claims(path: Path | None, problems: list[str]) -> dict[str, Any]:
 
 
 def _read_run(place: Path, problems: list[str]) -> _Run | None:
+    inner = sorted((place / "runs").glob(f"*/{CHECKSUMS}"))
+    if len(inner) == 1:  # as `foldover train` makes it
+        place = inner[0].parent
     try:
         if not (place / CHECKSUMS).is_file():
             problems.append(f"{place} is no folder of a run that ended")

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from foldover.core import ArtifactError, LedgerError, Recipe, RunSpec, Values, bind, from_plain, to_plain
+from foldover.core import ArtifactError, LedgerError, Recipe, RunSpec, UserError, Values, bind, from_plain, to_plain
 from foldover.data import PreparedData
+from foldover.data.validation import check_scorable
 from foldover.export.calibration import collect
 from foldover.export.container import read_artifact
 from foldover.export.levers import ExportConfig
@@ -29,9 +30,10 @@ from foldover.export.tensors import Role as Place
 from foldover.lm.choose import leaves_for
 from foldover.lm.device import Device
 from foldover.lm.inputs import training_rows
-from foldover.lm.levers import TrainConfig
+from foldover.lm.levers import CONSTANTS, LEVERS, TrainConfig
 from foldover.lm.model import Gpt, build_model
 from foldover.lm.model.parameter import RoleParameter, role_parameters
+from foldover.lm.resolve import resolve
 from foldover.lm.token_traits import token_traits
 
 FORMAT = 1
@@ -174,24 +176,47 @@ class Reloaded:
 
 
 def reload(path: Path, *, like: RunSpec) -> Reloaded:
-    """An artifact's weights and what it is of. like: a spec whose place in studies does not matter here."""
+    """An artifact's weights and what it is of. like: a spec whose place in studies does not matter here.
+
+    Raises ArtifactError where its levers and constants are not possible, or are of a model of another size: before
+    that model is built.
+    """
     opened = read_artifact(path)
     identity = identity_in(opened.header)
-    spec = replace(
-        like,
-        recipe=Recipe(trainer="lm", values=identity.recipe),
-        constants=identity.constants,
-        seed=identity.seed,
-    )
-    return Reloaded(identity=identity, spec=spec, weights=restore(opened.tensors))
+    recipe, constants = _possible(identity)
+    weights = restore(opened.tensors)
+    derived = resolve(recipe).derived
+    expected = derived.integer("num_params") - derived.integer("num_params_auxiliary")
+    if (found := sum(array.size for array in weights.values())) != expected:
+        raise ArtifactError(
+            f"the artifact's tensors are not those of its levers: they hold {found:,} numbers instead of {expected:,}"
+        )
+    spec = replace(like, recipe=recipe, constants=constants, seed=identity.seed)
+    return Reloaded(identity=identity, spec=spec, weights=weights)
+
+
+def _possible(identity: Identity) -> tuple[Recipe, Values]:
+    """Levers and constants as they may be; levers that are newer than the artifact at their defaults."""
+    try:
+        recipe = Recipe(trainer="lm", values=LEVERS.complete(identity.recipe))
+        resolve(recipe)
+        return recipe, CONSTANTS.complete(identity.constants)
+    except UserError as error:
+        raise ArtifactError(f"the artifact is of no possible model: {error}") from None
 
 
 def check_data(identity: Identity, data: PreparedData) -> None:
-    """Raise ArtifactError if an artifact would be measured with another tokenizer or on another stream."""
+    """Raise ArtifactError if an artifact would be measured with another tokenizer or on another stream.
+
+    Raises DataError where the validation side has fewer tokens than are to be scored.
+    """
     for name in CHECKED:
-        if name in identity.digests and identity.digests[name] != data.digests[name]:
+        if identity.digests.get(name) != data.digests[name]:
             raise ArtifactError(
                 f"the artifact was made with another {name}",
-                value=str(identity.digests[name])[:16],
+                value=str(identity.digests.get(name))[:16],
                 fix=f"The data at hand has {str(data.digests[name])[:16]}: prepare the corpus that its constants name.",
             )
+    constants = CONSTANTS.complete(identity.constants)
+    context = LEVERS.complete(identity.recipe).integer("model.context")
+    check_scorable(data, context=context, num_tokens=constants.integer("eval_tokens"))
