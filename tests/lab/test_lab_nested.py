@@ -188,3 +188,16 @@ def test_code_bytes_are_added_to_the_prediction(tmp_path):
     assert caps_exceeded(check(written(tmp_path, text))) == ()
     counted = text.replace("eval_tokens = 1024", "eval_tokens = 1024\ncode_bytes = 99_000")
     assert len(caps_exceeded(check(written(tmp_path, counted)))) == 4
+
+
+def test_runs_over_the_cap_are_counted_and_ranked_nowhere(tmp_path):
+    text = STUDY.replace("[constants]", CAP.format(19_500)).replace("runs = 4", 'design = "one_at_a_time"')
+    head, _, rest = text.partition("[factors.B]")
+    session = create(written(tmp_path, head + rest[rest.index("[[stages]]") :]), tmp_path / "run")
+    run_study(session, Settings(jobs=2, device="cpu"))
+    found = Counter((r.spec.condition, r.outcome.status) for r in records_of(session) if not r.spec.is_trunk)
+    assert found == {("c01", "finished"): 2, ("c02", "over_cap"): 2}
+    document = report_document(session)
+    assert [row["condition"] for row in document["conditions"]] == ["c01"]
+    assert document["totals"]["over_cap"] == 2
+    assert document["effects"] == []
