@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from foldover.cli.main import app
+from foldover.core import RecipeError
 
 LEVERS = (
     "width=32",
@@ -71,5 +72,6 @@ def test_a_cap_without_an_artifact_is_a_mistake(tmp_path):
 
 def test_a_lever_of_the_export_without_an_artifact_is_refused(tmp_path):
     found = train(tmp_path, "--set", "export.artifact=false")
-    assert found.exit_code == 3
-    assert "`export.codec` has no effect here: it needs `export.artifact`" in found.stderr
+    assert isinstance(found.exception, RecipeError)
+    assert "`export.codec` has no effect here: it needs `export.artifact`" in str(found.exception)
+    assert not list(tmp_path.rglob("spec.json"))

@@ -12,7 +12,7 @@ import torch
 from foldover.core import Budget, BudgetError, Limit, Outcome, Recipe, RecipeError, RunSpec, Settings, bind
 from foldover.lm.failures import failure_kind
 from foldover.lm.levers import CONSTANTS, LEVERS, MICRO, PRESETS, TrainConfig
-from foldover.lm.preflight import check_budget, check_effects, num_steps, without_effect
+from foldover.lm.preflight import check_budget, num_steps
 from foldover.lm.resolve import resolve
 from foldover.lm.trainer import LMTrainer
 from foldover.rundir import RunRoot
@@ -63,13 +63,13 @@ def test_number_of_steps_of_a_limit() -> None:
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_no_preset_sets_what_has_no_effect(name: str) -> None:
-    assert without_effect(PRESETS[name]) == ()
+    assert LEVERS.without_effect(PRESETS[name]) == ()
 
 
 def test_a_lever_whose_owner_is_off_is_told_with_its_owner() -> None:
     with pytest.raises(RecipeError, match=r"`averaging.ema_decay` has no effect here: it needs `averaging.kind=ema`"):
-        check_effects(LEVERS.complete({"ema_decay": 0.9}, MICRO))
-    check_effects(LEVERS.complete({"ema_decay": 0.9, "averaging.kind": "ema"}, MICRO))
+        LEVERS.check_effects(LEVERS.complete({"ema_decay": 0.9}, MICRO))
+    LEVERS.check_effects(LEVERS.complete({"ema_decay": 0.9, "averaging.kind": "ema"}, MICRO))
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,7 @@ def _spec(preset: str, settings: Mapping[str, str], constants: Mapping[str, str]
     levers = trainer.levers
     values = {levers.find(name).name: levers.find(name).parse(text) for name, text in settings.items()}
     recipe = Recipe(trainer="lm", values=levers.complete(values, trainer.presets[preset]))
+    levers.check_effects(recipe.values)
     trainer.resolve(recipe)
     known = trainer.constants
     given = {known.find(name).name: known.find(name).parse(text) for name, text in constants.items()}

@@ -197,6 +197,25 @@ class LeverSet(Mapping[str, Lever]):
         is_on = str(value) in wanted.split("|") if wanted else value != self._levers[owner].neutral
         return is_on and self.acts(owner, values)
 
+    def without_effect(self, values: Mapping[str, Scalar]) -> tuple[str, ...]:
+        """Levers that are not at their default though what they need is off, so that they do nothing."""
+        return tuple(
+            name
+            for name, lever in self._levers.items()
+            if self.value(name, values) != lever.default and not self.acts(name, values)
+        )
+
+    def check_effects(self, values: Mapping[str, Scalar]) -> None:
+        """Raises RecipeError for a lever that was set and does nothing."""
+        dead = self.without_effect(values)
+        if dead:
+            lever = self._levers[dead[0]]
+            raise RecipeError(
+                f"`{lever.name}` has no effect here: it needs `{lever.needs}`",
+                value=values[lever.name],
+                fix=f"Leave it at {lever.default!r}, or switch on what it needs.",
+            )
+
     def value(self, name: str, values: Mapping[str, Scalar]) -> Scalar:
         """A lever's value among the values of a recipe, its default where these leave it out."""
         return values.get(name, self._levers[name].default)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from foldover.core import BudgetError, Limit, RecipeError, Values
-from foldover.lm.levers import LEVERS, TrainConfig
+from foldover.core import BudgetError, Limit, RecipeError
+from foldover.lm.levers import TrainConfig
 
 
 def training_problems(config: TrainConfig) -> Iterator[RecipeError]:
@@ -46,27 +46,6 @@ def training_problems(config: TrainConfig) -> Iterator[RecipeError]:
             "`optimizer.momentum_cycle_low` is above `optimizer.momentum`",
             value=(config.optimizer.momentum_cycle_low, config.optimizer.momentum),
             fix="Lower the one or raise the other.",
-        )
-
-
-def without_effect(values: Values) -> tuple[str, ...]:
-    """Levers that are not at their default though what they need is off, so that they do nothing."""
-    return tuple(
-        name
-        for name, lever in LEVERS.items()
-        if LEVERS.value(name, values) != lever.default and not LEVERS.acts(name, values)
-    )
-
-
-def check_effects(values: Values) -> None:
-    """Raises RecipeError for a lever that was set and does nothing."""
-    dead = without_effect(values)
-    if dead:
-        lever = LEVERS[dead[0]]
-        raise RecipeError(
-            f"`{lever.name}` has no effect here: it needs `{lever.needs}`",
-            value=values[lever.name],
-            fix=f"Leave it at {lever.default!r}, or switch on what it needs.",
         )
 
 

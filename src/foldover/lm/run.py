@@ -34,7 +34,7 @@ from foldover.lm.failures import failure_kind
 from foldover.lm.feed import Feed
 from foldover.lm.finishing import Finished, finish
 from foldover.lm.inputs import open_data, rows_to_score, training_rows
-from foldover.lm.levers import TrainConfig
+from foldover.lm.levers import LEVERS, TrainConfig
 from foldover.lm.loop import Progress, rehearse, train
 from foldover.lm.model import Gpt, build_model
 from foldover.lm.parallel import Nowhere, Ranks, Recorder
@@ -43,7 +43,7 @@ from foldover.lm.parallel.gathering import gathered, joined
 from foldover.lm.parallel.members import Task
 from foldover.lm.parts import Parts, build_parts, restore
 from foldover.lm.place import place_of
-from foldover.lm.preflight import check_budget, check_effects
+from foldover.lm.preflight import check_budget
 from foldover.lm.resolve import VAL, resolve
 from foldover.lm.resume import state_to_continue
 from foldover.lm.saving import Saver
@@ -94,7 +94,7 @@ def run(spec: RunSpec, folder: RunFolder, settings: Settings) -> Outcome:
     if not spec.is_trunk:  # which need not have all levers act: it is there to begin others
         check_budget(config, spec.budget.limit, flops_per_token=resolved.derived.integer("flops_per_token"))
         if not spec.levels:  # in a design a lever may rest in some rows
-            check_effects(spec.recipe.values)
+            LEVERS.check_effects(spec.recipe.values)
     state = _Run(device=open_device(settings, process=place_of(settings, os.environ).local_rank), resolved=resolved)
     failure = None
     try:
