@@ -17,6 +17,8 @@ LEVER_CHANGES = {"batch.total_batch": 4096, "optimizer.momentum_warmup": 100}
 STEPS = 800
 EVAL_TOKENS = 131072
 SETTINGS = Settings(threads=1, device="cpu", keep_state=True)
+# Penalties are as small as what bf16 makes of any change of the weights.
+MEASURED = Settings(threads=1, device="cpu", compute="fp32")
 
 
 def spec_of(*, steps: int = STEPS, eval_tokens: int = EVAL_TOKENS, preset: str = PRESET) -> RunSpec:

@@ -234,3 +234,21 @@ def test_a_tensor_that_tokens_pass_twice_counts_twice() -> None:
     errors = [error_of(WEIGHTS[name], rounded, each.inputs[name]) for each in (once, twice)]
     assert errors[0] > 0.0
     assert errors[1] == pytest.approx(2.0 * errors[0])
+
+
+def test_a_jump_of_one_tensors_bytes_leaves_no_gap_below_the_cap() -> None:
+    ready = prepared(scheme="step", gptq=False)
+    cap = 6000
+
+    def largest(stored: Sequence[StoredTensor]) -> int:
+        return max((int(np.abs(t.parts[0].array).max()) for t in stored if t.name == "blocks.0.w"), default=0)
+
+    smooth = fit_cap(ready, predicted_bytes, cap_bytes=cap)
+    border = largest(smooth.packed.stored)
+
+    def bytes_of(stored: Sequence[StoredTensor]) -> int:
+        return predicted_bytes(stored) + 200 * (largest(stored) >= border)
+
+    found = fit_cap(ready, bytes_of, cap_bytes=cap)
+    assert 0.995 * cap <= found.num_bytes <= cap
+    assert found.num_bytes == bytes_of(found.packed.stored)

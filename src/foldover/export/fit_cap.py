@@ -23,6 +23,7 @@ FACTORS = tuple(2.0 ** (k / 2) for k in range(-8, 9))
 SMALLEST_ERROR = 1e-30
 # Share of the cap that stays free, since a predicted size can be so much too small.
 MARGIN = 0.0005
+_NARROWER = 0.9999
 MAX_ROUNDS = 12
 
 
@@ -61,7 +62,7 @@ def fit_cap(
         bytes_of,
         int((1.0 - MARGIN) * cap_bytes),
         {found.name: found.loss for found in sensitivities},
-        max(tolerance - MARGIN, MARGIN),
+        max(tolerance - 3.0 * MARGIN, MARGIN),  # a predicted size can be too large, too
     )
     if not prepared.config.correction.prune_to_bytes:
         return fitted
@@ -196,10 +197,29 @@ def _fit_steps(
     tolerance: float,
 ) -> Fitted:
     """All steps that are multiples of sigma by one factor, so that the whole lands just under the cap."""
+    factor, fitted = _by_one_factor(prepared, schemes, bytes_of, cap_bytes, tolerance)
+    if fitted.num_bytes < (1.0 - tolerance) * cap_bytes:
+        # Bytes jump at this factor, since the codes of some tensor begin to need low bits: the others use what is left.
+        jumping = _jumping(prepared, schemes, bytes_of, factor)
+        pinned = {name: _coarser(scheme, factor) for name, scheme in schemes.items()}
+        _, again = _by_one_factor(prepared, pinned, bytes_of, cap_bytes, tolerance, kept=jumping)
+        fitted = max(fitted, again, key=lambda found: found.num_bytes)
+    return replace(fitted, factor=factor, frontier=allocation.frontier)
+
+
+def _by_one_factor(
+    prepared: Prepared,
+    schemes: Mapping[str, Scheme],
+    bytes_of: BytesOf,
+    cap_bytes: int,
+    tolerance: float,
+    kept: str = "",
+) -> tuple[float, Fitted]:
+    """The factor on the steps of all tensors but `kept`, and what it gives."""
     trials: dict[float, tuple[Packed, dict[str, Scheme]]] = {}
 
     def bytes_at(factor: float) -> int:
-        scaled = {name: _coarser(scheme, factor) for name, scheme in schemes.items()}
+        scaled = {name: scheme if name == kept else _coarser(scheme, factor) for name, scheme in schemes.items()}
         trials.clear()
         trials[factor] = (pack_prepared(prepared, scaled), scaled)
         return bytes_of(trials[factor][0].stored)
@@ -208,7 +228,19 @@ def _fit_steps(
     if factor not in trials:
         num_bytes = bytes_at(factor)
     packed, scaled = trials[factor]
-    return Fitted(packed=packed, schemes=scaled, num_bytes=num_bytes, factor=factor, frontier=allocation.frontier)
+    return factor, Fitted(packed=packed, schemes=scaled, num_bytes=num_bytes, factor=factor, frontier=())
+
+
+def _jumping(prepared: Prepared, schemes: Mapping[str, Scheme], bytes_of: BytesOf, factor: float) -> str:
+    """The tensor whose own bytes grow most where steps become a little narrower than by this factor."""
+
+    def growth(name: str) -> int:
+        sizes = [
+            bytes_of([pack_one(prepared, name, _coarser(schemes[name], each))]) for each in (factor * _NARROWER, factor)
+        ]
+        return sizes[0] - sizes[1]
+
+    return max((name for name, scheme in schemes.items() if scheme.is_scalable), key=growth)
 
 
 def _coarser(scheme: Scheme, factor: float) -> Scheme:
