@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -139,3 +140,22 @@ def test_a_recommendation_says_what_would_change_it(make_inputs):
     still_open = [v["subject"] for v in document["verdicts"] if v["decision"] == "undecided"]
     assert any("is not decided" in line or "are not decided" in line for line in lines) == bool(still_open)
     assert all(f"<li>{line}</li>" in render_html(document) for line in lines)
+
+
+def test_what_few_seeds_and_a_fixed_seed_carry_is_called_descriptive(make_inputs):
+    inputs = make_inputs()
+    fixed = [replace(package, regime="fixed", host="windows") for package in inputs.packages]
+    document = build_report(replace(inputs, packages=tuple(fixed)))
+    points = document["answer"]["points"]
+    stand_out = [point for point in points if " out, of 5 factors: descriptive only." in point]
+    assert stand_out
+    assert all("(windows, one fixed seed)" in point for point in stand_out)
+    assert not any("retained" in point for point in points)
+    chosen = inputs.recommendation.summary
+    thin = replace(chosen, n=2, seeds=chosen.seeds[:2])
+    conditions = tuple(thin if summary == chosen else summary for summary in inputs.conditions)
+    told = build_report(
+        replace(inputs, conditions=conditions, recommendation=replace(inputs.recommendation, summary=thin))
+    )
+    assert "; descriptive only, n = 2." in told["answer"]["headline"]
+    assert told["recommendation"]["would_change"][0] == "More seeds: with n = 2 the order is descriptive only."

@@ -67,8 +67,8 @@ def greedy_updates(view: StageView) -> Section | None:
         title=f"Greedy search: {view.where}",
         claims=tuple(claims),
         notes=(
-            "A run is accepted if it beats the value that is held; a held recipe that is run again replaces its value. "
-            "What is kept is the best of many single runs, and flattered by chance.",
+            "A run is accepted if it beats the value that is held, the first in any case; a held recipe that is run "
+            "again replaces its value. What is kept is the best of many single runs, and flattered by chance.",
         ),
         tables=tuple(tables),
     )

@@ -43,10 +43,19 @@ def _recommended(document: Row) -> str:
     summary = recommendation["summary"]
     decimals = decimals_for([half_width(summary)])
     unit = f" {study['unit']}" if study["unit"] else ""
+    own = next((row for row in document["conditions"] if row["is_recommended"]), None)
+    host = f" on {own['host']}" if own is not None and own["host"] else ""
+    caveat = _caveat(own) if own is not None and own["descriptive"] else ""
+    recipe = f"{recommendation['condition']}{_changes(recommendation)}"
     return (
-        f"At {summary['budget']} the recommended recipe is {recommendation['condition']}{_changes(recommendation)}: "
-        f"mean {study['response']} {plain(summary['mean'], decimals)}{unit} {interval_text(summary, decimals)}."
+        f"At {summary['budget']}{host} the recommended recipe is {recipe}: "
+        f"mean {study['response']} {plain(summary['mean'], decimals)}{unit} {interval_text(summary, decimals)}{caveat}."
     )
+
+
+def _caveat(row: Row) -> str:
+    """Why the order of its package is no more than a description."""
+    return "; descriptive only, one fixed seed" if row["regime"] == "fixed" else f"; descriptive only, n = {row['n']}"
 
 
 def _changes(recommendation: Row) -> str:
@@ -90,7 +99,7 @@ def _where(effect: Row, label: str) -> str:
     """The budget; the package too where several have it, and the host and regime that a reader must know."""
     told = [label] if label != effect["budget"] else []
     told += [effect["host"]] if effect["host"] else []
-    told += ["one fixed seed, descriptive only"] if effect["regime"] == "fixed" else []
+    told += ["one fixed seed"] if effect["regime"] == "fixed" else []
     words = f" ({', '.join(told)})" if told else ""
     return f"{effect['budget']}{words}"
 
@@ -100,8 +109,10 @@ def _retained(effects: list[Row], where: str) -> str:
     kept = [letter for letter in letters if any(e["retained"] for e in effects if e["term"] == letter)]
     if not kept:
         return f"At {where} no effect of {counted(len(letters), 'factor')} is retained."
-    verb = "is" if len(kept) == 1 else "are"
-    return f"At {where} the effects of {listed(kept)} {verb} retained, of {counted(len(letters), 'factor')} tested."
+    said, factors = f"At {where} the effects of {listed(kept)}", counted(len(letters), "factor")
+    if effects[0]["regime"] == "fixed":
+        return f"{said} {'stands' if len(kept) == 1 else 'stand'} out, of {factors}: descriptive only."
+    return f"{said} {'is' if len(kept) == 1 else 'are'} retained, of {factors} tested."
 
 
 def _largest(effects: list[Row], document: Row) -> str:

@@ -17,7 +17,8 @@ def would_change(document: Row) -> list[str]:
     chosen = next((row for row in own if row["condition"] == recommendation["condition"]), None)
     if chosen is None:
         return []
-    return [*_rivals(own, chosen), *_factors(document), *_elsewhere(document, chosen)]
+    few = [f"More seeds: with n = {chosen['n']} the order is descriptive only."] if chosen["descriptive"] else []
+    return [*few, *_rivals(own, chosen), *_factors(document), *_elsewhere(document, chosen)]
 
 
 def _rivals(own: list[Row], chosen: Row) -> list[str]:
