@@ -21,6 +21,7 @@ from foldover.cli.data import data
 from foldover.cli.design import design
 from foldover.cli.diagnose import diagnose
 from foldover.cli.levers import levers
+from foldover.cli.program import amend, manifest
 from foldover.cli.race import race
 from foldover.cli.study import check, collect, decide, execute, plan, report, run, status, verify
 from foldover.cli.submission import submission
@@ -51,6 +52,8 @@ for command in (
     report,
     verify,
     status,
+    amend,
+    manifest,
     train,
     diagnose,
     levers,

@@ -124,3 +124,16 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def host_option(command: Command) -> Command:
+    """`--host NAME`, as often as this machine has names."""
+    text = "A host of the study that this machine stands for (default: those that the study says are here)."
+    return click.option("--host", "hosts", multiple=True, metavar="NAME", help=text)(command)
+
+
+def scale_option(command: Command) -> Command:
+    """`--scale`."""
+    return click.option(
+        "--scale", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Multiply every budget by this."
+    )(command)

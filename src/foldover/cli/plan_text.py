@@ -25,6 +25,10 @@ def plan_text(outline: Outline) -> str:
         f"total: {bound}{outline.total_runs} runs, about {duration(outline.total_wall_seconds)} with "
         f"{outline.jobs} at a time"
     )
+    for host in outline.hosts if len(outline.hosts) > 1 or outline.hosts[0].label else ():
+        hours = f", {host.training_hours:,.4g} h of training" if host.training_hours else ""
+        cost = f", which cost {host.cost:,.4g}" if host.cost else ""
+        lines.append(f"on {host.title}: {host.runs} runs{hours}{cost}")
     return "\n".join(lines)
 
 

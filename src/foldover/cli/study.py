@@ -10,10 +10,12 @@ import click
 
 from foldover.cli.options import (
     dir_argument,
+    host_option,
     jobs_option,
     json_option,
     machine_options,
     print_json,
+    scale_option,
     study_argument,
     text_width,
     with_jobs,
@@ -32,10 +34,20 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @jobs_option
 @workers_option
+@host_option
+@scale_option
 @machine_options
 @json_option
 def run(
-    study: Path, folder: Path, quiet: bool, jobs: int | None, workers: Workers, machine: Settings, as_json: bool
+    study: Path,
+    folder: Path,
+    quiet: bool,
+    jobs: int | None,
+    workers: Workers,
+    hosts: tuple[str, ...],
+    scale: float,
+    machine: Settings,
+    as_json: bool,
 ) -> None:
     """Do all of a study: plan, execute, collect, analyse and decide each stage, then report.
 
@@ -45,7 +57,7 @@ def run(
     from foldover.lab import create, run_study
 
     settings = replace(with_jobs(machine, jobs), workers=workers)
-    session = create(study, folder)
+    session = create(study, folder, hosts=hosts, scale=scale)
     with ProgressView(quiet=quiet) as view:
         document = run_study(session, settings, view)
     _print_report(session, document, as_json)
@@ -87,8 +99,9 @@ def check(study: Path, as_json: bool) -> None:
 @click.command()
 @study_argument
 @jobs_option
+@scale_option
 @json_option
-def plan(study: Path, jobs: int | None, as_json: bool) -> None:
+def plan(study: Path, jobs: int | None, scale: float, as_json: bool) -> None:
     """Show design, aliases, resolved recipes, number of runs and estimated time, before anything is paid for.
 
     Exit 1 if the artifact of a condition is predicted to be over its cap.
@@ -98,7 +111,7 @@ def plan(study: Path, jobs: int | None, as_json: bool) -> None:
     from foldover.lab import check as check_study
 
     settings = with_jobs(Settings(), jobs)
-    checked = check_study(study)
+    checked = check_study(study, scale=scale)
     found = outline(checked, jobs=settings.jobs)
     if as_json:
         print_json(found)
@@ -119,15 +132,24 @@ def _refuse(exceeded: tuple[str, ...]) -> None:
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @jobs_option
 @workers_option
+@host_option
 @machine_options
 @json_option
-def execute(folder: Path, quiet: bool, jobs: int | None, workers: Workers, machine: Settings, as_json: bool) -> None:
+def execute(
+    folder: Path,
+    quiet: bool,
+    jobs: int | None,
+    workers: Workers,
+    hosts: tuple[str, ...],
+    machine: Settings,
+    as_json: bool,
+) -> None:
     """Run what is planned and has not ended; plans the next stage if all that was planned is decided."""
     from foldover.cli.watch import ProgressView
     from foldover.lab import execute_next
 
     settings = replace(with_jobs(machine, jobs), workers=workers)
-    session = _open(folder)
+    session = _open(folder, hosts)
     with ProgressView(quiet=quiet) as view, session.workspace.hold():
         stage, ended = execute_next(session, settings, view)
     if as_json:
@@ -236,10 +258,10 @@ def status(folder: Path, as_json: bool) -> None:
         click.echo("nothing is planned yet: `foldover execute DIR` or `foldover run STUDY --dir DIR`")
 
 
-def _open(folder: Path) -> Session:
+def _open(folder: Path, hosts: tuple[str, ...] = ()) -> Session:
     from foldover.lab import open_session
 
-    return open_session(folder)
+    return open_session(folder, hosts=hosts)
 
 
 def _print_report(session: Session, document: dict[str, Any], as_json: bool) -> None:

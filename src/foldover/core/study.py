@@ -135,12 +135,14 @@ class Stage:
 class Host:
     """A kind of machine that runs are planned for. here: whether this machine is one.
 
-    title: as tables call it ("": its label); settings: of the machine, as far as given (`threads`, ...).
+    title: as tables call it ("": its label); settings: of the machine, as far as given (`threads`, ...); hourly_cost:
+    of one slot, in whatever currency (0: not said).
     """
 
     label: str
     title: str = ""
     here: bool = False
+    hourly_cost: float = 0.0
     settings: Values = EMPTY
 
 

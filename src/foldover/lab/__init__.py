@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from foldover.lab.amending import Amendment as Amendment
+    from foldover.lab.amending import amend as amend
+    from foldover.lab.amending import amendments as amendments
     from foldover.lab.analysis import Analysis as Analysis
     from foldover.lab.analysis import analyse_records as analyse_records
     from foldover.lab.caps import caps_exceeded as caps_exceeded
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from foldover.lab.design_making import count_factors as count_factors
     from foldover.lab.design_making import make_design as make_design
     from foldover.lab.factor_files import read_factors as read_factors
+    from foldover.lab.manifest import Manifest as Manifest
+    from foldover.lab.manifest import PackageRow as PackageRow
+    from foldover.lab.manifest import manifest as manifest
+    from foldover.lab.manifest import write_manifest as write_manifest
     from foldover.lab.outline import Outline as Outline
     from foldover.lab.outline import OutlineCondition as OutlineCondition
     from foldover.lab.outline import OutlineStage as OutlineStage
@@ -62,6 +69,7 @@ if TYPE_CHECKING:
     from foldover.lab.write_findings import write_findings as write_findings
 
 _HOMES: Mapping[str, str] = {
+    "amending": "Amendment amend amendments",
     "analysis": "Analysis analyse_records",
     "caps": "caps_exceeded over_cap",
     "coding": "AnalysisRequest",
@@ -69,6 +77,7 @@ _HOMES: Mapping[str, str] = {
     "design_judging": "judge_design",
     "design_making": "DesignOptions constraint_texts count_factors make_design",
     "factor_files": "read_factors",
+    "manifest": "Manifest PackageRow manifest write_manifest",
     "outline": "Outline OutlineCondition OutlineStage OutlineTrunk outline",
     "racing": "RaceReport RaceRequest race",
     "session": "Session check create open_session",

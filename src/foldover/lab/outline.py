@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from foldover.core import Design, Stage, Study, Values, natural_levels
@@ -53,12 +54,24 @@ class OutlineStage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutlineHost:
+    """What a kind of machine is asked for. training_hours: the sum of limits in time; cost: of these (0: not said)."""
+
+    label: str
+    title: str
+    runs: int
+    training_hours: float
+    cost: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
     """All stages of a study."""
 
     study: str
     question: str
     stages: tuple[OutlineStage, ...]
+    hosts: tuple[OutlineHost, ...]
     total_runs: int
     total_wall_seconds: float
     jobs: int
@@ -85,6 +98,7 @@ def outline(study: Study, *, jobs: int) -> Outline:
         study=study.name,
         question=study.question,
         stages=tuple(stages),
+        hosts=_hosts(study, stages),
         total_runs=sum(stage.cost.runs for stage in stages),
         total_wall_seconds=sum(stage.cost.wall_seconds for stage in stages),
         jobs=jobs,
@@ -128,6 +142,29 @@ def _fixed_by_verdict(stage: Stage) -> tuple[str, ...]:
     if not letters:
         return ()
     return (f"where {', '.join(letters)} really stands is decided by the verdicts of {stage.after}",)
+
+
+def _hosts(study: Study, stages: Sequence[OutlineStage]) -> tuple[OutlineHost, ...]:
+    found = []
+    for label in dict.fromkeys(stage.host for stage in stages):
+        own = [(study.stage(stage.name), stage) for stage in stages if stage.host == label]
+        seconds = sum(
+            budget.limit.amount * outlined.num_conditions * (1 if stage.search else len(stage.seeds)) * stage.reruns
+            for stage, outlined in own
+            for budget in stage.budgets
+            if budget.limit.kind == "seconds"
+        )
+        price = next((host.hourly_cost for host in study.hosts if host.label == label), 0.0)
+        found.append(
+            OutlineHost(
+                label=label,
+                title=study.title_of(label),
+                runs=sum(outlined.cost.runs for _, outlined in own),
+                training_hours=seconds / 3600.0,
+                cost=price * seconds / 3600.0,
+            )
+        )
+    return tuple(found)
 
 
 def _before_verdicts(stage: Stage) -> Stage:

@@ -12,7 +12,7 @@ from foldover.lab.workspace import Workspace
 from foldover.ledger import Ledger
 from foldover.planning import Plan
 from foldover.ports import Trainer
-from foldover.studyfile import parse
+from foldover.studyfile import parse, scale_study
 from foldover.trainers import get_trainer
 
 
@@ -62,9 +62,13 @@ def specs_of(plan: Plan, package: str) -> list[RunSpec]:
     return [run for run in plan.runs if run.package == package]
 
 
-def check(path: Path) -> Study:
-    """The study in a file. Raises StudyError with every problem at once, UserError if it cannot be read."""
-    return parse_study(read_study(path), str(path))
+def check(path: Path, *, scale: float = 1.0) -> Study:
+    """The study in a file, its budgets times `scale`.
+
+    Raises StudyError with every problem at once, UserError if it cannot be read.
+    """
+    study = parse_study(read_study(path), str(path))
+    return study if scale == 1.0 else scale_study(study, scale)
 
 
 def parse_study(text: str, path: str) -> Study:
@@ -89,10 +93,14 @@ def read_study(path: Path) -> str:
         raise UserError(f"the study file {path} cannot be read: {error}") from None
 
 
-def create(path: Path, root: Path, *, hosts: Sequence[str] = ()) -> Session:
-    """Make `root` the folder of the study in a file, or go on with it there. hosts: what this machine stands for."""
+def create(path: Path, root: Path, *, hosts: Sequence[str] = (), scale: float = 1.0) -> Session:
+    """Make `root` the folder of the study in a file, or go on with it there.
+
+    hosts: what this machine stands for; scale: what every budget is multiplied by, for good.
+    """
     workspace = Workspace(root)
-    study = workspace.adopt(read_study(path), lambda text: parse_study(text, str(path)))
+    text = read_study(path) if scale == 1.0 else check(path, scale=scale).source
+    study = workspace.adopt(text, lambda text: parse_study(text, str(path)))
     return _session(workspace, study, hosts)
 
 

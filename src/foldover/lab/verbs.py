@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,6 @@ def execute(
     specs = pending(session)
     if not specs:
         return 0
-    check_settings(session.trainer, settings)
     for recipe in {spec.recipe.digest: spec.recipe for spec in specs}.values():
         session.trainer.prepare(recipe, session.study.constants, on_prepare or _ignore)
     ended = 0
@@ -106,12 +105,22 @@ def execute(
             nonlocal ended
             ended += ledger.ingest(folder)
 
-        if executor is not None:
-            executor.run_all(specs, session.workspace.root, collect_one)
-        else:
-            with LocalExecutor(settings, on_progress=on_progress) as own:
-                own.run_all(specs, session.workspace.root, collect_one)
+        for host in dict.fromkeys(spec.host for spec in specs):
+            own = [spec for spec in specs if spec.host == host]
+            on_host = settings_on(session, host, settings)
+            check_settings(session.trainer, on_host)
+            if executor is not None and on_host == settings:
+                executor.run_all(own, session.workspace.root, collect_one)
+                continue
+            with LocalExecutor(on_host, on_progress=on_progress) as fresh:
+                fresh.run_all(own, session.workspace.root, collect_one)
     return ended
+
+
+def settings_on(session: Session, host: str, settings: Settings) -> Settings:
+    """The settings of runs that are planned for a host: those given, but for what the study says of that host."""
+    said = next((each.settings for each in session.study.hosts if each.label == host), EMPTY)
+    return replace(settings, **said) if said else settings  # type: ignore[arg-type]
 
 
 def collect_ended(session: Session, plan: Plan) -> None:

@@ -3,6 +3,7 @@
 study.toml            the study as declared, locked by its digest
 plans/NN-STAGE.json   what each stage set out to run
 decisions/NN-STAGE.json   what was decided after it, and on which evidence
+amendments.jsonl      changes of the study after it was declared, with time and reason; the text before each
 exclusions.jsonl      runs that a person took out, with reasons
 runs/                 run folders (see `rundir`)
 ledger.sqlite         rows of all of it; can be rebuilt from the files above
@@ -40,6 +41,7 @@ class Workspace:
         self.root = root
         self.study_path = root / "study.toml"
         self.ledger_path = root / "ledger.sqlite"
+        self.amendments_path = root / "amendments.jsonl"
         self.exclusions_path = root / "exclusions.jsonl"
         self.report_html = root / "report.html"
         self.report_json = root / "report.json"
@@ -66,7 +68,8 @@ class Workspace:
             if _without_source(held) != _without_source(study):
                 raise UserError(
                     f"{self.root} holds the study as it was declared, and the file given now says something else",
-                    fix="A declared study is not edited: use another --dir, or give the file that lies there.",
+                    fix="A declared study is not edited: use another --dir, give the file that lies there, or "
+                    "say why it changes with `foldover amend STUDY --dir DIR --reason TEXT`.",
                 )
             return held
         self.root.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from foldover.studyfile.parse import parse
 from foldover.studyfile.render import render
+from foldover.studyfile.scale import scale_study
 from foldover.studyfile.trainer import TrainerInfo, TrainerOf
 
-__all__ = ["TrainerInfo", "TrainerOf", "parse", "render"]
+__all__ = ["TrainerInfo", "TrainerOf", "parse", "render", "scale_study"]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from foldover.core import Budget, Factor, Pick, Scalar, Stage, Study
+from foldover.core import Budget, Factor, Host, Pick, Scalar, Stage, Study
 from foldover.studyfile.sections import Allowance
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -45,10 +45,7 @@ def render(study: Study) -> str:
                 "fold_over": study.gate.fold_over,
             },
         ),
-        *(
-            _block(f"[hosts.{_key(host.label)}]", {"title": host.title or None, "here": host.here, **host.settings})
-            for host in study.hosts
-        ),
+        *(_block(f"[hosts.{_key(host.label)}]", _host(host)) for host in study.hosts),
         *(_stage(stage, common) for stage in study.stages),
     ]
     return "\n".join(blocks)
@@ -94,6 +91,11 @@ def _stage(stage: Stage, common: Allowance) -> str:
     if stage.centers:
         lines.append(f"centers = {_array(stage.centers)}")
     return "\n".join(lines) + "\n"
+
+
+def _host(host: Host) -> dict[str, Scalar]:
+    said: dict[str, Scalar] = {"title": host.title or None, "hourly_cost": host.hourly_cost or None}
+    return {**said, "here": host.here, **host.settings}
 
 
 def _pick(pick: Pick) -> str:

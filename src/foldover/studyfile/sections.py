@@ -196,7 +196,7 @@ def read_hosts(table: Table | None) -> tuple[Host, ...]:
         own = table.table(label, title=f"[hosts.{label}]")
         if own is None:
             continue
-        own.refuse_others(("title", "here", *_MACHINE))
+        own.refuse_others(("title", "here", "hourly_cost", *_MACHINE))
         here = own.content.get("here", False)
         if not isinstance(here, bool):
             own.problem("here", f"`here` must be true or false (got {here!r}).")
@@ -205,7 +205,11 @@ def read_hosts(table: Table | None) -> tuple[Host, ...]:
             replace(Settings(), **settings)  # type: ignore[arg-type]
         except (UserError, TypeError) as error:
             own.problem(None, str(error))
-        hosts.append(Host(label=label, title=own.text("title") or "", here=here is True, settings=settings))
+        cost = own.number("hourly_cost") or 0.0
+        if cost < 0:
+            own.problem("hourly_cost", f"`hourly_cost` cannot be negative (got {cost:g}).")
+        title = own.text("title") or ""
+        hosts.append(Host(label=label, title=title, here=here is True, hourly_cost=cost, settings=settings))
     return tuple(hosts)
 
 
