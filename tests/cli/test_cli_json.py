@@ -44,7 +44,12 @@ def test_a_verb_on_a_folder_prints_its_keys(call, copy, verb):
 
 
 def test_a_check_prints_its_keys(call, quick_path):
-    assert call("check", quick_path, "--json").json == {"ok": True, "file": str(quick_path), "problems": []}
+    assert call("check", quick_path, "--json").json == {
+        "ok": True,
+        "file": str(quick_path),
+        "problems": [],
+        "over_cap": [],
+    }
 
 
 def test_a_plan_prints_every_stage(call, quick_path):
