@@ -240,15 +240,16 @@ def test_a_jump_of_one_tensors_bytes_leaves_no_gap_below_the_cap() -> None:
     ready = prepared(scheme="step", gptq=False)
     cap = 6000
 
-    def largest(stored: Sequence[StoredTensor]) -> int:
-        return max((int(np.abs(t.parts[0].array).max()) for t in stored if t.name == "blocks.0.w"), default=0)
+    def step(stored: Sequence[StoredTensor]) -> float:
+        found = {t.name: float(t.parts[1].array[0, 0]) for t in stored if t.scheme == "grid"}
+        return found.get("blocks.0.w", 0.0)
 
-    smooth = fit_cap(ready, predicted_bytes, cap_bytes=cap)
-    border = largest(smooth.packed.stored)
+    border = step(fit_cap(ready, predicted_bytes, cap_bytes=cap).packed.stored)
 
     def bytes_of(stored: Sequence[StoredTensor]) -> int:
-        return predicted_bytes(stored) + 200 * (largest(stored) >= border)
+        return predicted_bytes(stored) + 800 * (0.9 * border < step(stored) < 1.02 * border)
 
     found = fit_cap(ready, bytes_of, cap_bytes=cap)
     assert 0.995 * cap <= found.num_bytes <= cap
     assert found.num_bytes == bytes_of(found.packed.stored)
+    assert step(found.packed.stored) >= 1.02 * border

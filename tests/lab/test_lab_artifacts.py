@@ -125,6 +125,8 @@ def test_weights_that_are_not_finite_and_runs_without_a_state_are_refused(traine
     write_tensors(state, tensors, meta)
     with pytest.raises(OutsideError, match=name):
         export_run(copy, export_levers({}), SETTINGS, out=tmp_path / "a")
+    with pytest.raises(OutsideError, match="the score is not finite"):
+        evaluate_place(copy, evaluate_levers({}), SETTINGS)
     state.unlink()
     with pytest.raises(UserError, match="kept no state"):
         export_run(copy, export_levers({}), SETTINGS)

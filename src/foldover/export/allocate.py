@@ -58,7 +58,7 @@ def allocate(options: Mapping[str, Sequence[Option]], *, cap_bytes: float, fixed
         raise BudgetError(
             f"the smallest choice of options takes {math.ceil(total):,} bytes",
             value=cap_bytes,
-            fix=f"Raise the cap to {math.ceil(total):,} or more, train a smaller model, or allow coarser options.",
+            fix=f"Raise the cap to {_enough(total):,}, train a smaller model, or allow coarser options.",
         )
     steps = sorted(
         (
@@ -148,9 +148,14 @@ def fit_factor(
         raise BudgetError(
             f"the artifact takes {found:,} bytes with the widest steps, more than the cap",
             value=cap_bytes,
-            fix=f"Raise the cap to {found:,}, train a smaller model, or allow coarser options.",
+            fix=f"Raise the cap to {_enough(found):,}, train a smaller model, or allow coarser options.",
         )
     return math.exp(under[0]), under[1]
+
+
+def _enough(num_bytes: float) -> int:
+    """A cap that certainly holds so many bytes: some of it is kept free for what predictions miss."""
+    return math.ceil(max(1.01 * num_bytes, num_bytes + 1000))
 
 
 def _slope(before: Option, after: Option) -> float:

@@ -57,13 +57,16 @@ def fit_cap(
     pruning, where it is asked for, comes last. Raises BudgetError for a cap that no options reach.
     """
     whole = replace(prepared.config.correction, prune_to_bytes=0)
-    fitted = _fitted(
-        replace(prepared, config=replace(prepared.config, correction=whole)),
-        bytes_of,
-        int((1.0 - MARGIN) * cap_bytes),
-        {found.name: found.loss for found in sensitivities},
-        max(tolerance - 3.0 * MARGIN, MARGIN),  # a predicted size can be too large, too
-    )
+    try:
+        fitted = _fitted(
+            replace(prepared, config=replace(prepared.config, correction=whole)),
+            bytes_of,
+            int((1.0 - MARGIN) * cap_bytes),
+            {found.name: found.loss for found in sensitivities},
+            max(tolerance - 3.0 * MARGIN, MARGIN),  # a predicted size can be too large, too
+        )
+    except BudgetError as error:
+        raise BudgetError(error.what, value=cap_bytes, fix=error.fix) from None
     if not prepared.config.correction.prune_to_bytes:
         return fitted
     packed = pack_prepared(prepared, fitted.schemes, bytes_of=bytes_of)

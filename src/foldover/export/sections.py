@@ -35,6 +35,7 @@ Codec = Literal["auto", "ans", "raw", "zlib", "zstd", "lzma", "brotli"]
 _TRIED_BYTES = 1 << 20
 _SLICES = 16
 _NEAR = 1.01
+_SMALL_MODELS = 1 << 12
 
 _Group = tuple[str, str]
 
@@ -68,8 +69,10 @@ def lay_out(
     payload: list[bytes] = []
     places: dict[_Group, int] = {}
     if coded:
-        for data, codecs in ((model_bytes(modelled), PLAIN_CODECS), (to_stream(modelled), ("raw",))):
-            _append(sections, payload, data, 1, codecs, None)
+        models = model_bytes(modelled)
+        # Of so much zlib never was the smallest, and takes a third of lzma's time.
+        _append(sections, payload, models, 1, PLAIN_CODECS if len(models) < _SMALL_MODELS else ("raw", "lzma"), None)
+        _append(sections, payload, to_stream(modelled), 1, ("raw",), None)
     used: dict[_Group, str] = dict.fromkeys(coded, "ans")
     general = _codecs_of(codec)
     for group in sorted(groups.keys() - coded):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foldover.core import Budget, Limit, Recipe, RecipeError, RunSpec, Settings, Values, bind
+from foldover.core import Budget, Limit, OutsideError, Recipe, RecipeError, RunSpec, Settings, Values, bind
 from foldover.evaluation.levers import EVALUATE_LEVERS, EvaluateConfig
 from foldover.export.code_bytes import Packing, count_code
 from foldover.export.levers import EXPORT_LEVERS, EXPORT_PRESETS, ExportConfig
@@ -67,13 +67,17 @@ def scan_run(place: Path, config: ExportConfig, settings: Settings, *, tokens: i
 
 
 def evaluate_place(place: Path, levers: EvaluateConfig, settings: Settings) -> Evaluation:
-    """The scores of an artifact's file, or of the state that a run kept."""
+    """The scores of an artifact's file, or of the state that a run kept. Raises OutsideError where there is none."""
     from foldover.lm.exporting import evaluate_artifact, evaluate_state
     from foldover.lm.state import find_state
 
     if place.is_file() and place.suffix != ".safetensors":
-        return evaluate_artifact(place, _anywhere(), levers.evaluate, settings)[1]
-    return evaluate_state(find_state(place), levers.evaluate, settings)
+        found = evaluate_artifact(place, _anywhere(), levers.evaluate, settings)[1]
+    else:
+        found = evaluate_state(find_state(place), levers.evaluate, settings)
+    if not found.measured[0].score.is_finite:
+        raise OutsideError("the score is not finite", fix="The model diverged: evaluate an earlier state.")
+    return found
 
 
 def _anywhere() -> RunSpec:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from foldover.core import Settings
+from foldover.core import BudgetError, Settings
 from foldover.export.allocate import FrontierPoint
 from foldover.export.fit_cap import fit_cap
 from foldover.export.levers import ExportConfig
@@ -63,7 +63,10 @@ def allocate_state(kept: Kept, config: ExportConfig, settings: Settings, *, cap:
     def bytes_of(stored: Sequence[StoredTensor]) -> int:
         return predicted_bytes(stored, header)
 
-    fitted = fit_cap(prepared, bytes_of, cap_bytes=cap - HEADER_MARGIN, sensitivities=sensitivities)
+    try:
+        fitted = fit_cap(prepared, bytes_of, cap_bytes=cap - HEADER_MARGIN, sensitivities=sensitivities)
+    except BudgetError as error:
+        raise BudgetError(error.what, value=cap, fix=error.fix) from None
     change = losses_of(restore(fitted.packed.stored)) - before
     return Allocated(
         run_id=bench.spec.run_id,
