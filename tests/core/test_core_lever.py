@@ -308,3 +308,37 @@ def test_a_text_that_matches_the_pattern_is_taken(text):
 def test_a_text_that_does_not_match_is_refused(text):
     with pytest.raises(RecipeError, match="a text like"):
         PARTS["order"].check(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phased:
+    rate: float = lever(0.1, "Of training.", low=0.0, high=1.0)
+    pack: bool = lever(False, "Whether it is packed.", neutral=False, phase="export")
+    bits: int = lever(6, "Of a weight.", low=2, high=8, neutral=32, phase="export", needs="pack")
+
+
+SPARSE = levers_of(Phased, is_sparse=True)
+
+
+def test_sparse_values_leave_out_later_phases_that_nobody_set():
+    assert SPARSE.defaults() == Values(rate=0.1)
+    assert SPARSE.complete({"bits": 4}) == Values(rate=0.1, bits=4)
+    assert levers_of(Phased).defaults() == Values(rate=0.1, pack=False, bits=6)
+
+
+def test_what_sparse_values_leave_out_is_at_its_default():
+    assert SPARSE.value("bits", Values(rate=0.1)) == 6
+    assert not SPARSE.acts("bits", Values(rate=0.1))
+    assert SPARSE.acts("bits", Values(rate=0.1, pack=True))
+    assert bind(Phased, Values(rate=0.2)) == Phased(rate=0.2, pack=False, bits=6)
+
+
+def test_a_lever_of_training_without_a_value_is_still_a_mistake():
+    with pytest.raises(KeyError):
+        bind(Phased, Values(bits=4))
+
+
+def test_at_rest_after_training_sparse_values_are_those_of_training():
+    assert SPARSE.at_rest_after_training(Values(rate=0.2, pack=True, bits=4)) == Values(rate=0.2)
+    full = levers_of(Phased)
+    assert full.at_rest_after_training(full.complete({"pack": True})) == Values(rate=0.1, pack=False, bits=32)

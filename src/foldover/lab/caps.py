@@ -49,7 +49,8 @@ def caps_exceeded(study: Study) -> tuple[str, ...]:
     trainer = get_trainer(study.baseline.trainer)
     found = []
     for stage in study.stages:
-        if stage.kind != "screen" or stage.after is not None:
+        has_cap = any(budget.artifact_bytes is not None for budget in stage.budgets)
+        if not has_cap or stage.kind != "screen" or stage.after is not None:
             continue
         plan = plan_stage(study, trainer, stage, (), None)
         for budget in stage.budgets:
