@@ -334,7 +334,7 @@ def test_what_sparse_values_leave_out_is_at_its_default():
 
 
 def test_a_lever_of_training_without_a_value_is_still_a_mistake():
-    with pytest.raises(KeyError):
+    with pytest.raises(RecipeError, match="no value for lever `rate`"):
         bind(Phased, Values(bits=4))
 
 
