@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from foldover.core import Budget, Limit, Outcome, Recipe, RecipeError, RunSpec, Scalar, Settings
+from foldover.core import Budget, Limit, Outcome, Recipe, RecipeError, RunSpec, Scalar, Settings, UserError
 from foldover.export.container import read_artifact
+from foldover.lab.artifacts import export_levers, export_run
 from foldover.lm.levers import ARTIFACT, CONSTANTS, LEVERS, PRESETS
 from foldover.lm.resolve import resolve
 from foldover.lm.trainer import LMTrainer
@@ -45,13 +46,13 @@ def spec_of(levers: dict[str, Scalar], *, cap: int | None = None, code_bytes: in
     )
 
 
-def trained(spec: RunSpec, place: Path) -> tuple[Path, Outcome]:
+def trained(spec: RunSpec, place: Path, *, keep_state: bool = False) -> tuple[Path, Outcome]:
     trainer, root = get_trainer("lm"), RunRoot(place)
     assert isinstance(trainer, LMTrainer)
     trainer.prepare(spec.recipe, spec.constants, lambda phase, share: None)
     with root.claim(spec) as folder:
         assert folder is not None
-        root.finish(folder, trainer.train(spec, folder, Settings(device="cpu")))
+        root.finish(folder, trainer.train(spec, folder, Settings(device="cpu", keep_state=keep_state)))
     return root.folder(spec.run_id), read_ended(root.folder(spec.run_id)).outcome
 
 
@@ -62,7 +63,7 @@ def plain(tmp_path_factory) -> Outcome:
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory) -> tuple[Path, Outcome]:
-    return trained(spec_of({**OURS, **FAST, **SLIDING}), tmp_path_factory.mktemp("packed"))
+    return trained(spec_of({**OURS, **FAST, **SLIDING}), tmp_path_factory.mktemp("packed"), keep_state=True)
 
 
 def responses(outcome: Outcome) -> set[str]:
@@ -111,6 +112,13 @@ def test_each_score_is_among_the_events_with_its_standard_error(packed):
     scored = [event for event in read_json_lines(packed[0] / "events.jsonl") if event["event"] == "scored"]
     assert [event["name"] for event in scored] == ["roundtrip_bpb", "sliding_bpb", "mixed_bpb", "adapted_bpb"]
     assert all(event["standard_error"] > 0 for event in scored[1:2])
+
+
+def test_a_later_export_of_its_state_leaves_the_runs_own_artifact_alone(packed):
+    before = (packed[0] / ARTIFACT).read_bytes()
+    with pytest.raises(UserError, match="ended with an artifact of its own"):
+        export_run(packed[0], export_levers({}), Settings(device="cpu"))
+    assert (packed[0] / ARTIFACT).read_bytes() == before
 
 
 def test_levers_of_evaluation_alone_score_the_trained_weights(plain, tmp_path):

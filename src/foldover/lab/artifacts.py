@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foldover.core import Budget, Limit, OutsideError, Recipe, RecipeError, RunSpec, Settings, Values, bind
+from foldover.core import Budget, Limit, OutsideError, Recipe, RecipeError, RunSpec, Settings, UserError, Values, bind
 from foldover.evaluation.levers import EVALUATE_LEVERS, EvaluateConfig
 from foldover.export.code_bytes import Packing, count_code
 from foldover.export.levers import EXPORT_LEVERS, EXPORT_PRESETS, ExportConfig
@@ -55,6 +55,11 @@ def export_run(
     from foldover.lm.state import find_state  # torch only from here on
 
     kept = find_state(place)
+    if out is None and kept.spec.recipe.values.get("export.artifact"):
+        raise UserError(
+            f"run {kept.folder} ended with an artifact of its own, which is sealed",
+            fix="Say where this one goes, with --out.",
+        )
     return export_state(kept, config, out or kept.folder / ARTIFACT, settings, cap=cap, code_bytes=code_bytes)
 
 
