@@ -11,7 +11,7 @@ BENCH := .venv-bench
 # litgpt refuses the huggingface_hub that constraints.txt pins.
 BENCH_HUB := huggingface_hub==1.3.7
 
-.PHONY: help demo test test-base check docs bench bench-gpu race pairing replicate bench-export fuzz calibrate format clean
+.PHONY: help demo test test-base check docs bench bench-gpu race pairing replicate replicate-cpu bench-export fuzz calibrate format clean
 
 help:
 	@echo "make demo       train the demonstration study and write demo/report.html"
