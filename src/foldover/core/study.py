@@ -98,7 +98,8 @@ class Stage:
     branch: `warmdown` trains what is at constant rates once, for all budgets, and branches the warm-downs from it
     (None: each run trains from its first step). host: the label of the kind of machine ("": the study's). regime:
     `explicit` seeds, or one `fixed` seed of which `reruns` show what the machine does. package: the row of the run
-    accounting that it belongs to ("": its own name). matched_to: the stage whose cost a search has to have.
+    accounting that it belongs to ("": its own name). matched_to: the stage whose cost a search has to have. follows:
+    the screen whose gate asked for this one, and whose runs are judged with its own ("": the file declares it).
     """
 
     name: str
@@ -119,11 +120,13 @@ class Stage:
     reruns: int = 1
     package: str = ""
     matched_to: str | None = None
+    follows: str = ""
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The stages whose results it needs."""
-        return tuple(dict.fromkeys([*([self.after] if self.after else []), *(pick.stage for pick in self.picks)]))
+        named = [name for name in (self.after, self.follows) if name]
+        return tuple(dict.fromkeys([*named, *(pick.stage for pick in self.picks)]))
 
     @property
     def accounted_as(self) -> str:

@@ -35,7 +35,7 @@ def amend(path: Path, root: Path, *, reason: str) -> Amendment:
     if not reason.strip():
         raise UserError("an amendment needs a reason", fix="Say why the study changes: --reason TEXT.")
     session = open_session(root)
-    workspace, before, after = session.workspace, session.study, check(path)
+    workspace, before, after = session.workspace, session.declared, check(path)
     with workspace.hold():
         changed = _changes(before, after)
         if not changed:

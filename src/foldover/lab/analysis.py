@@ -59,13 +59,40 @@ def analyse_records(study: Study, plans: Sequence[Plan], records: Sequence[RunRe
             continue
         for package in plan.compared:
             try:
-                found = _effects_of(table.where(package=package.name), study, package, plan.design)
+                found = _effects_of(_rows_of(table, study, plan, package), study, package, plan.design)
             except AnalysisError as error:
                 notes.append(f"{package.name}: no effects: {error}")
                 continue
-            effects += [note_unfired(effect, package, study, records, levers) for effect in found]
+            named = [replace(effect, package=package.name, budget=package.budget.label()) for effect in found]
+            if _is_fold(study, plan, plans):
+                named = [replace(effect, aliased_with=_left_by_fold(effect)) for effect in named]
+            effects += [note_unfired(effect, package, study, records, levers) for effect in named]
     conditions = summarize_table(table, level=study.gate.level)
     return Analysis(records=tuple(records), effects=tuple(effects), conditions=conditions, notes=tuple(notes))
+
+
+def _rows_of(table: Table, study: Study, plan: Plan, package: Package) -> Table:
+    """The rows of a package; with those of the screen that it follows, at the same budget, where it follows one."""
+    followed = study.stage(plan.stage).follows
+    if not followed:
+        return table.where(package=package.name)
+    other = f"{followed} @ {package.budget.label()}"
+    return table.rows([i for i, name in enumerate(table.packages) if name in (package.name, other)])
+
+
+def _is_fold(study: Study, plan: Plan, plans: Sequence[Plan]) -> bool:
+    """Whether the plan is the other half of the screen that it follows."""
+    followed = next((other for other in plans if other.stage == study.stage(plan.stage).follows), None)
+    return followed is not None and _signs(plan) != _signs(followed)
+
+
+def _signs(plan: Plan) -> tuple[str, ...]:
+    return () if plan.design is None else plan.design.generators
+
+
+def _left_by_fold(effect: Effect) -> tuple[str, ...]:
+    """What is aliased in both halves alike: words of even length keep their sign when all signs are reversed."""
+    return tuple(term for term in effect.aliased_with if len(set(effect.term) ^ set(term.lstrip("-"))) % 2 == 0)
 
 
 def _effects_of(table: Table, study: Study, package: Package, design: Design) -> tuple[Effect, ...]:
@@ -161,7 +188,8 @@ def judge_stage(study: Study, plan: Plan, plans: Sequence[Plan], analysis: Analy
         return judge(
             analysis.effects,
             [factor for factor in study.factors if factor.letter not in stage.fix],
-            study.gate,
+            # A follow-up asks for nothing more.
+            replace(study.gate, more_seeds=0, fold_over=False) if stage.follows else study.gate,
             stage=plan.stage,
             packages=names,
             direction=study.direction,

@@ -10,7 +10,7 @@ from pathlib import Path
 from foldover.core import Problem, RunSpec, Study, StudyError, UserError
 from foldover.lab.workspace import Workspace
 from foldover.ledger import Ledger
-from foldover.planning import Plan
+from foldover.planning import Plan, with_follow_ups
 from foldover.ports import Trainer
 from foldover.studyfile import parse, scale_study
 from foldover.trainers import get_trainer
@@ -21,9 +21,17 @@ class Session:
     """What every verb after `check` works on. also: labels of hosts that this machine stands for, where given."""
 
     workspace: Workspace
-    study: Study
+    declared: Study
     trainer: Trainer
     also: tuple[str, ...] = ()
+
+    @property
+    def study(self) -> Study:
+        """The study as declared, with the follow-ups that its gates have asked for."""
+        if not (self.declared.gate.more_seeds or self.declared.gate.fold_over):
+            return self.declared
+        decided = {decision.stage: decision.verdicts for decision in self.workspace.decisions()}
+        return with_follow_ups(self.declared, decided)
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -42,7 +50,7 @@ class Session:
             return
         with Ledger.open(path) as ledger:
             entered = self.workspace.entered
-            if ledger.add_study(self.study):
+            if ledger.add_study(self.declared):
                 entered.clear()  # the ledger was not there, or not any more
             for plan in self.workspace.plans():
                 for package in plan.packages:
@@ -121,4 +129,4 @@ def _session(workspace: Workspace, study: Study, hosts: Sequence[str]) -> Sessio
                 fix=f"There are {', '.join(sorted(known - {''})) or 'none'}.",
             )
     trainer = get_trainer(study.baseline.trainer)
-    return Session(workspace=workspace, study=study, trainer=trainer, also=tuple(hosts))
+    return Session(workspace=workspace, declared=study, trainer=trainer, also=tuple(hosts))

@@ -72,7 +72,9 @@ def _plan_alone(study: Study, trainer: Trainer, stage: Stage, plans: Sequence[Pl
     assert stage.after is not None, "the study file makes sure of it"
     source = next(plan for plan in plans if plan.stage == stage.after)
     if stage.kind == "screen":
-        return plan_screen(study, stage, trainer.resolve, judge_stage(study, source, plans, analysis))
+        # What a follow-up found stands where there was one.
+        last = next((plan for plan in plans if study.stage(plan.stage).follows == source.stage), source)
+        return plan_screen(study, stage, trainer.resolve, judge_stage(study, last, plans, analysis))
     if stage.kind == "confirm":
         return plan_confirm(study, stage, trainer.resolve, source, analysis.conditions)
     verdicts = screen_verdicts(study, plans, analysis)

@@ -142,7 +142,7 @@ def collect(session: Session, *, rebuild_ledger: bool = False) -> int:
         plans = workspace.plans()
         packages = [(package, specs_of(plan, package.name)) for plan in plans for package in plan.packages]
         decisions = [(d.stage, d.verdicts, d.evidence) for d in workspace.decisions()]
-        rebuild(workspace.ledger_path, session.study, packages, decisions, workspace.root)
+        rebuild(workspace.ledger_path, session.declared, packages, decisions, workspace.root)
         return len(folders)
     with session.ledger() as ledger:
         return sum(ledger.ingest(folder) for folder in folders)

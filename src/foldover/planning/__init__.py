@@ -5,6 +5,7 @@ from foldover.planning.expand import count_reruns, expand, package_name
 from foldover.planning.gate import judge, rule_text
 from foldover.planning.plan import Condition, Plan
 from foldover.planning.recommend import Candidate, best_candidate, candidates, compare, recommend
+from foldover.planning.requests import with_follow_ups
 from foldover.planning.search import is_whole, plan_search
 from foldover.planning.stages import (
     longest_budget,
@@ -47,4 +48,5 @@ __all__ = [
     "rule_text",
     "share_training",
     "spent_before",
+    "with_follow_ups",
 ]

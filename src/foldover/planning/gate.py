@@ -34,6 +34,9 @@ def judge(
     for factor in factors:
         own = {e.package: e for e in effects if e.term == factor.letter}
         decision, because = _decide([own.get(p) for p in packages], gate, direction)
+        wish = _wish(own.get(packages[-1]) if packages else None, decision, gate, regime)
+        if wish is not None:
+            decision, because = wish[0], f"{because}; {wish[1]}"
         if regime == "fixed":
             because += "; one fixed seed: it says nothing of others"
         verdicts.append(
@@ -47,6 +50,19 @@ def judge(
             )
         )
     return tuple(verdicts)
+
+
+def _wish(effect: Effect | None, decision: Decision, gate: Gate, regime: Regime) -> tuple[Decision, str] | None:
+    """What the gate asks for instead of its decision, where the study allows it and it would help."""
+    if effect is None or effect.low is None or effect.high is None or regime == "fixed":
+        return None
+    doubtful = [term for term in effect.aliased_with if len(term.lstrip("-")) == 2]
+    if gate.fold_over and doubtful and effect.retained:
+        return "fold_over", f"aliased with {', '.join(doubtful)}: the folded design tells them apart"
+    if gate.more_seeds and decision == "undecided" and abs(effect.estimate) >= gate.smallest_effect:
+        half = (effect.high - effect.low) / 2.0
+        return "more_seeds", f"half-width {half:.4f}: {gate.more_seeds} more seeds are asked for"
+    return None
 
 
 def _decide(by_budget: Sequence[Effect | None], gate: Gate, direction: Direction) -> tuple[Decision, str]:
