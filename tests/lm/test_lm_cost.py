@@ -47,3 +47,11 @@ def test_the_estimate_grows_with_what_is_done_after_training(levers: dict[str, S
         for values in (PRESETS["golf-micro"], LEVERS.complete(levers, PRESETS["golf-micro"]))
     ]
     assert found[0] < found[1]
+
+
+def test_on_a_gpu_five_minutes_take_little_more_however_much_is_scored() -> None:
+    recipe = resolve(Recipe(trainer="lm", values=PRESETS["autoresearch"]))
+    budget, constants = Budget(limit=Limit.parse("5min")), CONSTANTS.complete({"eval_tokens": 20_971_520})
+    on_gpu = LMTrainer().estimating_on("cuda:0").estimate_seconds(recipe, budget, constants)
+    assert 300 < on_gpu < 400
+    assert LMTrainer().estimating_on("auto").estimate_seconds(recipe, budget, constants) > 3600

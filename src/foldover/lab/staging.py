@@ -22,7 +22,7 @@ from foldover.planning import (
     share_training,
     spent_before,
 )
-from foldover.ports import Branches, Trainer
+from foldover.ports import Branches, EstimatesByDevice, Trainer
 from foldover.trainers import estimated_seconds
 
 NOTHING: Mapping[str, float | None] = {}
@@ -90,10 +90,14 @@ def cost_of(
 ) -> Cost:
     """What runs will take on `jobs` slots. runs: with the trunks that they start from."""
     by_id, sharing = {run.run_id: run for run in runs}, sharing_of(trainer)
+    devices = {host.label: str(host.settings.get("device", "auto")) for host in study.hosts}
 
     def estimate(run: RunSpec) -> float:
         spent = None if sharing is None else spent_before(run, by_id, sharing)
-        return estimated_seconds(trainer, run, trainer.resolve(run.recipe), spent=spent)
+        there = trainer
+        if isinstance(trainer, EstimatesByDevice) and run.host in devices:
+            there = trainer.estimating_on(devices[run.host])
+        return estimated_seconds(there, run, trainer.resolve(run.recipe), spent=spent)
 
     measured = measured_seconds(analysis.records) if analysis is not None else {}
     return estimate_cost(runs, estimate, jobs=jobs, measured=measured)

@@ -1,14 +1,14 @@
-"""Seconds of a run before it is run: an estimate for one CPU core, that measured runs replace. No torch."""
+"""Seconds of a run before it is run: an estimate for one CPU core or one GPU, that measured runs replace. No torch."""
 
 from __future__ import annotations
 
 from foldover.core import Budget, Resolved, Values, bind
 from foldover.lm.levers import TrainConfig
 
-# What one CPU core of 2020 or later does with these small shapes; `plan` says that it is an assumption, and
-# runs that have been measured replace it.
-ASSUMED_FLOPS_PER_SECOND = 2.0e10
-ASSUMED_OVERHEAD_SECONDS = 0.3
+# What one CPU core of 2020 or later does with small shapes, and a GPU of a data centre with those of the presets; `plan`
+# says that it is an assumption, and runs that have been measured replace it.
+ASSUMED_FLOPS_PER_SECOND = {"cpu": 2.0e10, "cuda": 1.0e14}
+ASSUMED_OVERHEAD_SECONDS = {"cpu": 0.3, "cuda": 15.0}
 FORWARD_SHARE = 1 / 3
 # Seconds for each million weights that are packed and written, without GPTQ and with it (measured on models of 2.6
 # million weights); those of the feedback of GPTQ grow with width.
@@ -16,20 +16,23 @@ PACKING_SECONDS = 0.5
 GPTQ_SECONDS = 2.0
 
 
-def estimated_seconds(resolved: Resolved, budget: Budget, constants: Values, *, share: float) -> float:
-    """All of a run. share: of the training that is left to do."""
+def estimated_seconds(
+    resolved: Resolved, budget: Budget, constants: Values, *, share: float, device: str = "cpu"
+) -> float:
+    """All of a run. share: of the training that is left to do; device: `cpu` or `cuda`."""
+    rate = ASSUMED_FLOPS_PER_SECOND[device]
     config = bind(TrainConfig, resolved.recipe.values)
-    tokens_per_second = ASSUMED_FLOPS_PER_SECOND / resolved.derived.number("flops_per_token")
+    tokens_per_second = rate / resolved.derived.number("flops_per_token")
     amount = budget.limit.amount
     training = {
         "seconds": amount,
         "steps": amount * resolved.derived.number("tokens_per_step") / tokens_per_second,
         "tokens": amount / tokens_per_second,
-        "flops": amount / ASSUMED_FLOPS_PER_SECOND,
+        "flops": amount / rate,
     }[budget.limit.kind]
     passes = FORWARD_SHARE * passed_tokens(config, resolved.responses, constants.integer("eval_tokens"))
     packing = _packing_seconds(config, resolved.derived.number("num_params"))
-    return share * training + passes / tokens_per_second + packing + ASSUMED_OVERHEAD_SECONDS
+    return share * training + passes / tokens_per_second + packing + ASSUMED_OVERHEAD_SECONDS[device]
 
 
 def passed_tokens(config: TrainConfig, responses: tuple[str, ...], eval_tokens: int) -> float:

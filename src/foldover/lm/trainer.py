@@ -37,17 +37,24 @@ class LMTrainer:
     presets: Mapping[str, Values] = PRESETS
     responses = RESPONSES
 
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
+
+    def estimating_on(self, device: str) -> LMTrainer:
+        """The same trainer, with estimates for a device: `cuda`, or `cpu` for any other."""
+        return LMTrainer("cuda" if device.startswith("cuda") else "cpu")
+
     def resolve(self, recipe: Recipe) -> Resolved:
         """Shapes, parameters and FLOPs of a recipe; no torch."""
         return resolve(recipe)
 
     def estimate_seconds(self, resolved: Resolved, budget: Budget, constants: Values) -> float:
-        """Limit, evaluation and overhead of one run on one CPU core.
+        """Limit, evaluation and overhead of one run on one CPU core, or on one GPU where estimates are for those.
 
         Raises BudgetError for a lever that cannot act within the limit: a plan is where that should be found out.
         """
         _check_budget(resolved, budget)
-        return estimated_seconds(resolved, budget, constants, share=1.0)
+        return estimated_seconds(resolved, budget, constants, share=1.0, device=self._device)
 
     def trunk_recipe(self, recipe: Recipe) -> Recipe:
         """The recipe without warm-down and taper of decay. Raises RecipeError where more depends on the budget."""
@@ -64,9 +71,10 @@ class LMTrainer:
     ) -> float:
         """As `estimate_seconds`, without the training that is done already. A trunk need not have all levers act."""
         if spent is None:
-            return estimated_seconds(resolved, budget, constants, share=1.0)
+            return estimated_seconds(resolved, budget, constants, share=1.0, device=self._device)
         _check_budget(resolved, budget)
-        return estimated_seconds(resolved, budget, constants, share=1.0 - spent.amount / budget.limit.amount)
+        left = 1.0 - spent.amount / budget.limit.amount
+        return estimated_seconds(resolved, budget, constants, share=left, device=self._device)
 
     def prepare(self, recipe: Recipe, constants: Values, progress: Callable[[str, float], None]) -> None:
         """Build what runs of this recipe read: corpus, tokenizer, token streams, in the cache.

@@ -85,6 +85,14 @@ class Branches(Protocol):
         """
 
 
+@runtime_checkable
+class EstimatesByDevice(Protocol):
+    """What a trainer has besides if it takes another time on another device: `estimate_seconds` for that one."""
+
+    def estimating_on(self, device: str) -> Trainer:
+        """The same trainer, with estimates for a device as settings name it: `cpu`, `cuda`, `auto`."""
+
+
 class Executor(Protocol):
     """Gets run folders made, wherever the machines are.
 
