@@ -5,8 +5,8 @@ from __future__ import annotations
 from foldover.core import Budget, Resolved, Values, bind
 from foldover.lm.levers import TrainConfig
 
-# What one CPU core of 2020 or later does with small shapes, and a GPU of a data centre with those of the presets; `plan`
-# says that it is an assumption, and runs that have been measured replace it.
+# What one CPU core of 2020 or later does with small shapes, and a GPU of a data centre with those of the presets;
+# `plan` says that it is an assumption, and runs that have been measured replace it.
 ASSUMED_FLOPS_PER_SECOND = {"cpu": 2.0e10, "cuda": 1.0e14}
 ASSUMED_OVERHEAD_SECONDS = {"cpu": 0.3, "cuda": 15.0}
 FORWARD_SHARE = 1 / 3
