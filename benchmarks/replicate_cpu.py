@@ -14,7 +14,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from benchmarks.measure import describe_machine
@@ -37,16 +36,14 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     options = parser.parse_args()
     session = create(STUDY, options.dir, scale=options.scale)
-    started = time.monotonic()
     run_study(session, Settings(jobs=options.jobs))
-    minutes = (time.monotonic() - started) / 60.0
     command = f"python -m benchmarks.replicate_cpu --jobs {options.jobs} --scale {options.scale:g}"
-    page = write_page(session, options.out, command=command, minutes=minutes)
+    page = write_page(session, options.out, command=command)
     print(f"wrote {page}")
     return 0
 
 
-def write_page(session: Session, out: Path, *, command: str, minutes: float) -> Path:
+def write_page(session: Session, out: Path, *, command: str) -> Path:
     """The report as a page with its pictures beside it, under a head that says where its numbers come from."""
     pictures = out / NAME
     shutil.rmtree(pictures, ignore_errors=True)
@@ -57,13 +54,15 @@ def write_page(session: Session, out: Path, *, command: str, minutes: float) -> 
         if path.name not in shown:
             path.unlink()
     found = manifest(session)
+    with session.ledger() as ledger:
+        minutes = sum(record.outcome.counters.number("total_seconds") for record in ledger.records()) / 60.0
     claims = [line for line in text.splitlines() if line.startswith(("- H1 ", "- H2 "))]
     head = [
         "# The staged program with real training",
         "",
         f"Written by `{command}` on {datetime.datetime.now(datetime.UTC).date()}: {found.ended} of {found.total} runs "
-        "of [`staged-screening-cpu.toml`](../studies/staged-screening-cpu.toml) have ended; this call took "
-        f"{minutes:.1f} minutes, commit {_commit()}.",
+        "of [`staged-screening-cpu.toml`](../studies/staged-screening-cpu.toml) have ended, and took "
+        f"{minutes:.0f} minutes of one slot in all; commit {_commit()}.",
         "",
         *(f"- {line}" for line in describe_machine()),
         "",
