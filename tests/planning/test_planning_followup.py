@@ -6,8 +6,23 @@ from collections import Counter
 
 import pytest
 
-from foldover.core import DesignError, Factor, Gate, Recipe, RecipeError, Resolved, Study, Values
+from foldover.core import (
+    Budget,
+    DesignError,
+    Factor,
+    Gate,
+    Limit,
+    Pick,
+    Recipe,
+    RecipeError,
+    Resolved,
+    Stage,
+    Study,
+    Values,
+)
+from foldover.planning import Condition, expand
 from foldover.planning.followup import matched_recipes, surface_follow_up
+from foldover.planning.stages import plan_picked
 
 A = Factor(letter="A", lever="depth", low=6, high=8, kind="int")
 B = Factor(letter="B", lever="aspect", low=48, high=72, kind="int")
@@ -76,3 +91,30 @@ def test_what_cannot_be_matched_is_said():
         matched_recipes(study, study.baseline, resolve, letters=("A",), quantity="flops")
     with pytest.raises(DesignError, match="no such factor"):
         matched_recipes(study, study.baseline, resolve, letters=("Z",))
+
+
+def stage_of(name: str, *picks: Pick) -> Stage:
+    return Stage(name=name, kind="anchors", budgets=(Budget(limit=Limit.parse("9s")),), seeds=(1,), picks=picks)
+
+
+def resolve_exactly(recipe: Recipe) -> Resolved:
+    """Parameters 12 depth width^2, the width not rounded."""
+    depth, aspect = recipe.values.integer("depth"), recipe.values.integer("aspect")
+    shape = Values(num_params=12 * depth * (depth * aspect) ** 2)
+    return Resolved(recipe=recipe, derived=shape, effective=Values(depth=depth, aspect=aspect))
+
+
+def test_a_pick_may_take_the_recipe_of_its_size_instead():
+    study = a_study()
+    recipe = Recipe(trainer="t", values=study.baseline.values.with_({"depth": 7, "aspect": 60}))
+    bridge = Condition(label="bridge", role="bridge", levels=(0.0, 0.0, -1.0), recipe=recipe, derived=Values())
+    plans = [expand(study, stage_of("bridges"), [bridge])]
+    same = Pick(role="same size", stage="bridges", condition="bridge", match="num_params", over=("A", "B"))
+    (condition,) = plan_picked(study, stage_of("anchors", same), resolve_exactly, plans, ()).conditions
+    # 12 x 7 x 420^2 is 14.8 million; 12 x 8 x 384^2 is 4.5% less, 12 x 6 x 432^2 is 9.3% less.
+    assert (condition.label, condition.role, condition.levels) == ("bridge-same-size", "same size", (1.0, -1.0, -1.0))
+    assert condition.recipe.values == recipe.values.with_({"depth": 8, "aspect": 48})
+    assert condition.derived["num_params"] == 12 * 8 * 384**2
+    alone = Pick(role="same size", stage="bridges", condition="bridge", match="num_params", over=("B",))
+    with pytest.raises(DesignError, match="no other levels of B come within a tenth of the `num_params`"):
+        plan_picked(study, stage_of("anchors", alone), resolve_exactly, plans, ())

@@ -50,6 +50,21 @@ MISTAKES = [
         "nothing would be taken",
     ),
     (
+        'role = "control", from = "screens", condition = "c10"',
+        'role = "control", from = "screens", condition = "c10", match = "num_params"',
+        "`match` and `over` go together",
+    ),
+    (
+        'role = "control", from = "screens", condition = "c10"',
+        'role = "control", from = "screens", condition = "c10", match = "width", over = ["A"]',
+        "`match` cannot be 'width'",
+    ),
+    (
+        'role = "control", from = "screens", condition = "c10"',
+        'role = "control", from = "screens", condition = "c10", match = "num_params", over = ["Q"]',
+        "`over` names factors by letter (got 'Q'; there are A, B, C, D, E)",
+    ),
+    (
         '{ C = [-1, -0.25, 0.5, 1], E = [-1, 0, 1, 1.5] }\nbudgets = ["5min"]',
         '{ C = [1, -1] }\nbudgets = ["5min"]',
         "rising levels",

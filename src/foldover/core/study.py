@@ -57,7 +57,9 @@ class Pick:
 
     stage: where they come from; condition: one by its label, or else the `best` best and the `worst` worst at `budget`
     (label of a budget of that stage; "": its longest), of those that had the role `among` there ("": of all). changes:
-    levers set on top, such as the centred width of a bridge; label: what the condition is called then.
+    levers set on top, such as the centred width of a bridge; match: in place of that condition, the one nearest in a
+    derived number (`num_params`, `flops_per_token`) by other levels of the factors `over`; label: what the condition
+    is called then.
     """
 
     role: str
@@ -68,6 +70,8 @@ class Pick:
     budget: str = ""
     among: str = ""
     changes: Values = EMPTY
+    match: str = ""
+    over: tuple[str, ...] = ()
     label: str = ""
 
 

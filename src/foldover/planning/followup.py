@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from foldover.core import Design, DesignError, Factor, Recipe, RecipeError, Resolved, Study
 from foldover.designs import central_composite
-from foldover.planning.stages import Resolve
+from foldover.planning.plan import Resolve
 
 # Retained factors beyond these would need more runs than a follow-up is worth.
 MOST_FACTORS = 4
@@ -81,7 +81,8 @@ def matched_recipes(
         value = _number(resolved, quantity)
         gap = value / size - 1.0
         if abs(gap) <= tolerance:
-            found.append(Matched(levels=levels, recipe=candidate, value=value, gap=gap))
+            stood = tuple(known[f].encode(moved[known[f].lever]) for f in letters)
+            found.append(Matched(levels=stood, recipe=candidate, value=value, gap=gap))
     return tuple(sorted(found, key=lambda m: (abs(m.gap), m.levels)))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from foldover.core import Design, Package, Recipe, RunSpec, Values
+from foldover.core import Design, Package, Recipe, Resolved, RunSpec, Values
+
+Resolve = Callable[[Recipe], Resolved]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

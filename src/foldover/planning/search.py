@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from foldover.core import DesignError, RecipeError, RunSpec, Search, Stage, Study
 from foldover.planning.expand import package_of
-from foldover.planning.plan import Condition, Plan
-from foldover.planning.stages import Resolve, recipe_at
+from foldover.planning.plan import Condition, Plan, Resolve
+from foldover.planning.stages import recipe_at
 from foldover.planning.strategies import Moves, Result, Space, Trial, continue_with, greedy, random_batches, tpe
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from foldover.core import (
     ConditionSummary,
@@ -13,7 +13,6 @@ from foldover.core import (
     Pick,
     Recipe,
     RecipeError,
-    Resolved,
     Row,
     Stage,
     Study,
@@ -23,9 +22,8 @@ from foldover.core import (
 )
 from foldover.designs import check_design, fractional_factorial, one_at_a_time
 from foldover.planning.expand import expand, package_name
-from foldover.planning.plan import Condition, Plan
-
-Resolve = Callable[[Recipe], Resolved]
+from foldover.planning.followup import Matched, matched_recipes
+from foldover.planning.plan import Condition, Plan, Resolve
 
 BETTER_LEVEL: Mapping[Decision, float] = {"fix_low": -1.0, "fix_high": 1.0}
 
@@ -135,12 +133,29 @@ def _picked(study: Study, pick: Pick, origin: Condition, resolve: Resolve, *, ta
         factor.encode(pick.changes[factor.lever]) if factor.lever in pick.changes else level
         for factor, level in zip(study.factors, origin.levels, strict=True)
     )
-    label = pick.label or (f"{origin.label}-{_slug(pick.role)}" if pick.changes else origin.label)
+    if pick.match:
+        nearest = _nearest(study, pick, recipe, resolve)
+        recipe, resolved = nearest.recipe, resolve(nearest.recipe)
+        moved = dict(zip(pick.over, nearest.levels, strict=True))
+        levels = tuple(moved.get(f.letter, level) for f, level in zip(study.factors, levels, strict=True))
+    is_changed = pick.changes or pick.match
+    label = pick.label or (f"{origin.label}-{_slug(pick.role)}" if is_changed else origin.label)
     while label in taken:
         label = f"{label}-{_slug(pick.role)}"
     return Condition(
         label=label, role=pick.role, levels=levels, recipe=recipe, derived=resolved.derived, origin=pick.stage
     )
+
+
+def _nearest(study: Study, pick: Pick, recipe: Recipe, resolve: Resolve) -> Matched:
+    found = matched_recipes(study, recipe, resolve, letters=pick.over, quantity=pick.match)
+    if not found:
+        raise DesignError(
+            f"no other levels of {', '.join(pick.over)} come within a tenth of the `{pick.match}` of {pick.stage}'s "
+            f"condition for the role {pick.role!r}",
+            fix="Let another factor move (`over`), or leave the match out.",
+        )
+    return found[0]
 
 
 def _slug(role: str) -> str:

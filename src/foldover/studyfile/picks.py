@@ -21,7 +21,8 @@ from foldover.core import (
 from foldover.studyfile.sections import read_name, read_values
 from foldover.studyfile.table import Table
 
-_KEYS = ("role", "from", "best", "worst", "condition", "budget", "among", "set", "label")
+_KEYS = ("role", "from", "best", "worst", "condition", "budget", "among", "set", "match", "over", "label")
+MATCHES = ("num_params", "flops_per_token")
 LEVELS = ("low", "high")
 
 
@@ -163,6 +164,7 @@ def _read_pick(own: Table, known: Known) -> Pick | None:
     label = read_name(own, "label") if "label" in own else ""
     budget = own.text("budget")
     changes = _read_changes(own, known.levers)
+    match, over = own.choice("match", MATCHES), _read_over(own, known.factors)
     if condition and best + worst:
         own.problem("condition", "`condition` names one condition: leave `best` and `worst` out.")
         return None
@@ -175,6 +177,8 @@ def _read_pick(own: Table, known: Known) -> Pick | None:
     is_good = source is None or _fits(own, source, condition, among, budget, best + worst)
     if role is None or name is None or source is None or label is None or changes is None or not is_good:
         return None
+    if over is None or ("match" in own and match is None):
+        return None
     return Pick(
         role=role,
         stage=name,
@@ -184,6 +188,8 @@ def _read_pick(own: Table, known: Known) -> Pick | None:
         budget="" if budget is None else Limit.parse(budget).label(),
         among=among or "",
         changes=changes,
+        match=match or "",
+        over=over,
         label=label,
     )
 
@@ -192,6 +198,18 @@ def _read_changes(own: Table, levers: LeverSet | None) -> Values | None:
     if "set" not in own or levers is None:
         return EMPTY
     return read_values(own.table("set", title=f"{own.title}: set"), levers, EMPTY, noun="lever")
+
+
+def _read_over(own: Table, factors: Mapping[str, Factor | None]) -> tuple[str, ...] | None:
+    """`over`: letters of the factors that may move for a match; None if wrong (noted)."""
+    if ("match" in own) != ("over" in own):
+        own.problem("match" if "match" in own else "over", '`match` and `over` go together: over = ["A", "B"].')
+        return None
+    letters = own.array("over") if "over" in own else []
+    unknown = [letter for letter in letters or () if letter not in factors]
+    if unknown:
+        own.problem("over", f"`over` names factors by letter (got {unknown[0]!r}; there are {', '.join(factors)}).")
+    return None if letters is None or unknown else tuple(str(letter) for letter in letters)
 
 
 def _fits(own: Table, source: Draft, condition: str | None, among: str | None, budget: str | None, number: int) -> bool:

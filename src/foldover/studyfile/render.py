@@ -107,11 +107,14 @@ def _pick(pick: Pick) -> str:
         "worst": pick.worst or None,
         "budget": pick.budget.replace(",", "") or None,
         "among": pick.among or None,
+        "match": pick.match or None,
         "label": pick.label or None,
     }
     entries = [f"{key} = {_scalar(value)}" for key, value in given.items() if value is not None]
     if pick.changes:
         entries.append(f"set = {{ {', '.join(f'{_key(k)} = {_scalar(v)}' for k, v in pick.changes.items())} }}")
+    if pick.over:
+        entries.append(f"over = {_array(pick.over)}")
     return f"{{ {', '.join(entries)} }}"
 
 
