@@ -17,8 +17,8 @@ from foldover.lm.device import open_device
 from foldover.lm.levers import CONSTANTS, LEVERS, MICRO
 from foldover.lm.model.leaves import PLAIN
 from foldover.lm.ops import native_primitives
-from foldover.lm.processor import Processor, processor
 from foldover.lm.trainer import LMTrainer
+from foldover.native import Processor, processor
 from foldover.rundir import RunRoot
 
 CPU = Settings(device="cpu")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -313,35 +312,11 @@ def test_without_a_compiler_torch_serves_and_says_so(tmp_path: Path, monkeypatch
     assert "no C compiler" in found.note
 
 
-def test_a_source_that_does_not_compile_is_no_error_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_source_that_does_not_compile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     primitives("native")
     source = tmp_path / "broken.c"
     source.write_text("int main( {")
-    with pytest.raises(subprocess.CalledProcessError):
-        build.built(tmp_path / "loops", source=source)
-    assert not list((tmp_path / "loops").glob("*.so"))
-    monkeypatch.setattr(build, "built", lambda folder: build_broken(folder, source))
+    monkeypatch.setattr(build, "SOURCE", source)
     found = native_primitives.__wrapped__()
     assert found.primitives is None
     assert "do not compile" in found.note
-
-
-real_built = build.built
-
-
-def build_broken(folder: Path, source: Path) -> Path:
-    return real_built(folder, source=source)
-
-
-def test_a_library_is_built_once(tmp_path: Path) -> None:
-    primitives("native")
-    source = tmp_path / "small.c"
-    source.write_text("int answer(void) { return 42; }")
-    first = build.built(tmp_path / "loops", source=source)
-    made = first.stat().st_mtime_ns
-    assert build.built(tmp_path / "loops", source=source) == first
-    assert first.stat().st_mtime_ns == made
-    source.write_text("int answer(void) { return 43; }")
-    assert build.built(tmp_path / "loops", source=source) != first

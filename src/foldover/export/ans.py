@@ -1,4 +1,4 @@
-"""Interleaved rANS: the entropy coder, many lanes at once in numpy, without any library.
+"""Interleaved rANS: the entropy coder, many lanes at once, without any library.
 
 Lane l holds an integer state x with 2**16 <= x < 2**32 and takes symbols l, l + L, l + 2L, ... of the array. A symbol
 of frequency f and cumulated frequency c (of TOTAL = 2**14) takes x to (x // f) * TOTAL + c + x % f; beforehand a
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from foldover.core import ArtifactError
 from foldover.export.frequencies import PRECISION, TOTAL
+from foldover.export.native import loops
 
 LOWEST = 1 << 16
 # A lane costs one byte, a step some ten microseconds: few lanes for small arrays, many for large ones.
@@ -33,7 +34,6 @@ _LANES_PER_TAIL_LANE = 1 << 6
 _TAIL = 6
 # Steps whose table look-ups are done at once.
 _BATCH = 32
-_ENCODED_BATCH = 128
 
 _DAMAGED = "The file is damaged: export again."
 
@@ -78,12 +78,15 @@ def encode(slots: NDArray[np.integer], packed: NDArray[np.uint32]) -> bytes:
     """
     lanes, (tail, tail_lanes) = lanes_of(len(slots)), tail_of(len(slots))
     tail_state = np.full(tail_lanes, LOWEST, dtype=np.uint32)
-    tail_words = _encode(slots[len(slots) - tail :], packed, tail_state)
+    encode_lanes = loops().encode_lanes
+    tail_words = encode_lanes(slots[len(slots) - tail :], packed, tail_state)
     state = np.full(lanes, LOWEST, dtype=np.uint32)
     state[: len(tail_words)] += tail_words[:lanes]
-    words = _encode(slots[: len(slots) - tail], packed, state)
-    pieces = (state.astype("<u4"), tail_state.astype("<u4"), words.astype("<u2"), tail_words[lanes:].astype("<u2"))
-    return b"".join(piece.tobytes() for piece in pieces)
+    words = encode_lanes(slots[: len(slots) - tail], packed, state)
+    states = [each.astype("<u4", copy=False) for each in (state, tail_state)]
+    return b"".join(
+        each.data for each in (*states, *(w.astype("<u2", copy=False) for w in (words, tail_words[lanes:])))
+    )
 
 
 def tail_of(count: int) -> tuple[int, int]:
@@ -95,47 +98,6 @@ def tail_of(count: int) -> tuple[int, int]:
 def overhead_of(count: int) -> float:
     """Bytes of a stream of so many symbols beyond what the symbols cost, on average."""
     return 1.3 * lanes_of(count) + 3.2 * tail_of(count)[1]
-
-
-def _encode(slots: NDArray[np.integer], packed: NDArray[np.uint32], state: NDArray[np.uint32]) -> NDArray[np.uint16]:
-    """Words of the symbols, from these states on, which are changed in place."""
-    count, lanes = len(slots), len(state)
-    whole = count // lanes * lanes
-    pieces = [_encode_steps(packed.take(slots[None, whole:]), state[: count - whole])]
-    batch = lanes * _ENCODED_BATCH
-    for start in range((whole - 1) // batch * batch, -1, -batch):
-        both = packed.take(slots[start : min(start + batch, whole)])
-        pieces.append(_encode_steps(both.reshape(-1, lanes), state))
-    return np.concatenate(pieces[::-1])
-
-
-def _encode_steps(both: NDArray[np.uint32], x: NDArray[np.uint32]) -> NDArray[np.uint16]:
-    """Words of steps (steps, lanes) of packed frequencies, taken from the last to the first, of states x (lanes,)."""
-    frequencies = both & np.uint32(0xFFFF)
-    limits = frequencies << np.uint32(32 - PRECISION)
-    # x (1 / f), made a little larger, reaches every whole number that x / f reaches, and no other since x < 2**32: its
-    # floor is x // f, at a third of the time that integers take.
-    inverses = (1.0 + 2.0**-48) / frequencies
-    missing = (np.uint32(TOTAL) - frequencies).view(np.int32)
-    both >>= np.uint32(16)
-    # x // f < 2**18, so signed numbers hold it, which are converted faster.
-    signed, cumulated = x.view(np.int32), both.view(np.int32)
-    quotient, whole = np.empty(len(x), dtype=np.float64), np.empty(len(x), dtype=np.int32)
-    is_full, sixteen = np.empty(len(x), dtype=bool), np.array([16], dtype=np.uint32)
-    spilled = [x[:0]]
-    for limit, inverse, rest, before in zip(limits[::-1], inverses[::-1], missing[::-1], cumulated[::-1], strict=True):
-        full = np.greater_equal(x, limit, is_full).nonzero()[0]
-        large = x.take(full)
-        spilled.append(large)
-        x[full] = large >> sixteen
-        quotient[:] = x  # as a step of its own, since arithmetic of two types is slow
-        np.multiply(quotient, inverse, quotient)
-        whole[:] = quotient
-        # x // f * TOTAL + x % f  =  x + x // f * (TOTAL - f)
-        np.multiply(whole, rest, whole)
-        np.add(signed, whole, signed)
-        np.add(signed, before, signed)
-    return np.concatenate(spilled[::-1]).astype(np.uint16)  # the low 16 bits
 
 
 def decode(stream: bytes, tables: Tables, table_of: NDArray[np.integer]) -> NDArray[np.uint16]:

@@ -32,7 +32,7 @@ def model_bytes(modelled: Modelled) -> bytes:
 
 def stream_bytes(modelled: Modelled) -> bytes:
     """The coded stream."""
-    return encode(np.concatenate(modelled.slots) if modelled.slots else np.zeros(0, dtype=np.int32), modelled.packed)
+    return encode(modelled.slots, modelled.packed)
 
 
 def read_coded(layout: Layout, model: bytes, stream: bytes) -> list[np.ndarray]:

@@ -52,5 +52,9 @@ def to_frequencies(weights: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 def cost_bits(counts: NDArray[np.float64], frequencies: NDArray[np.uint32]) -> NDArray[np.float64]:
     """Bits that symbols with these counts take under each table, shape (tables,)."""
-    bits = PRECISION - np.log2(np.maximum(frequencies, 1))
-    return np.asarray((counts * bits).sum(axis=1))
+    return np.asarray((counts * price_bits(frequencies)).sum(axis=1))
+
+
+def price_bits(frequencies: NDArray[np.uint32]) -> NDArray[np.float64]:
+    """Bits that each symbol takes, of the same shape."""
+    return np.asarray(PRECISION - np.log2(np.maximum(frequencies, 1)))

@@ -44,17 +44,18 @@ def choose_split(values: NDArray[np.integer], *, is_float: bool) -> tuple[int, i
         return 0, 0
     low, high = int(values.min()), int(values.max())
     if not is_float:
-        return 0, _least_shift(2 * max(-low, high) + 1, _MOST_CODES)
-    center = int(np.median(values))
-    flat = values.astype(np.int64).ravel() - center
+        return 0, next(s for s in range(16) if 2 * max(-(low >> s), high >> s) < _MOST_CODES)
+    ordered = np.sort(values, axis=None).astype(np.int64)
+    center = int((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)  # the median, towards 0
+    flat = ordered - center
     options = range(_least_shift(high - low + 2), 10, 2)
     costs = {shift: _split_bits(flat, shift) for shift in options}
     shift = min(options, key=lambda s: costs[s])
     return center - (1 << shift >> 1), shift
 
 
-def _least_shift(extent: int, most: int = _MOST_SYMBOLS) -> int:
-    return max(math.ceil(math.log2(extent / most)), 0)
+def _least_shift(extent: int) -> int:
+    return max(math.ceil(math.log2(extent / _MOST_SYMBOLS)), 0)
 
 
 def _split_bits(flat: NDArray[np.int64], shift: int) -> float:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldover.export.ans import Tables
-from foldover.export.frequencies import TOTAL, cost_bits
+from foldover.export.frequencies import TOTAL, price_bits
 from foldover.export.integers import choose_split, to_integers
 from foldover.export.layout import ABSENT, CONSTANT, CodedRecord, VectorRecord
+from foldover.export.native import loops
 from foldover.export.spreads import LevelVector, measure_spreads, round_levels
 from foldover.export.tables import Family, build_family
 
@@ -32,21 +33,21 @@ _Key = tuple[str, int, int]
 class Modelled:
     """The models of all coded parts.
 
-    records: of each part; vectors: stored bytes of levels, in order; slots: of each array of the coded stream, to be
-    looked up in `packed`; bits: what each part costs in the stream.
+    records: of each part; vectors: stored bytes of levels, in order; slots: of all numbers of the coded stream, (n,),
+    to be looked up in `packed`; bits: what each part costs in the stream.
     """
 
     families: tuple[Family, ...]
     records: tuple[CodedRecord, ...]
     vectors: tuple[NDArray[np.uint8], ...]
-    slots: tuple[NDArray[np.integer], ...]
+    slots: NDArray[np.int32]
     packed: NDArray[np.uint32]
     bits: tuple[float, ...]
 
     @property
     def count(self) -> int:
         """Symbols in the stream."""
-        return sum(len(slots) for slots in self.slots)
+        return len(self.slots)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,33 +81,30 @@ def model_symbols(arrays: Sequence[np.ndarray]) -> Modelled:
     vectors = _levels(splits)
     levels = _aligned(splits, vectors)
     keys = sorted({split.key for split in splits})
-    low_tables = {shift: np.full(1 << shift, TOTAL >> shift, dtype=np.uint32) for shift in _shifts(splits)}
-    slots: list[NDArray[np.integer]] = [np.zeros(0, dtype=np.int32)] * len(splits)
+    slots, own, low = _empty_slots(splits)
     bits = [0.0] * len(splits)
     families, packed, start = [], [], 0
     for key in keys:
         members = [index for index, split in enumerate(splits) if split.key == key]
-        family, found, costs = _model_family([splits[i] for i in members], [levels[i] for i in members])
-        for index, own, cost in zip(members, found, costs, strict=True):
-            slots[index], bits[index] = own + np.int32(start), cost
+        family, costs = _model_family(
+            [splits[i] for i in members], [levels[i] for i in members], start, [own[i] for i in members]
+        )
+        for index, cost in zip(members, costs, strict=True):
+            bits[index] = cost
         families.append(family)
         packed.append(_packed(family.frequencies)[family.table_of_id].ravel())
         start += packed[-1].size
-    starts = {}
-    for shift, table in low_tables.items():
-        starts[shift] = start
-        packed.append(_packed(table[None]).ravel())
-        start += table.size
-    arrays_of_slots = []
-    for index, split in enumerate(splits):
-        arrays_of_slots.append(slots[index])
-        if split.low_bits is not None:
-            arrays_of_slots.append(split.low_bits + np.int32(starts[split.shift]))
+    for shift in _shifts(splits):
+        for split, out in zip(splits, low, strict=True):
+            if split.shift == shift and split.low_bits is not None:
+                np.add(split.low_bits, start, out=out, casting="same_kind")
+        packed.append(_packed(np.full((1, 1 << shift), TOTAL >> shift, dtype=np.uint32)).ravel())
+        start += packed[-1].size
     return Modelled(
         families=tuple(families),
         records=_records(splits, vectors, levels, keys),
         vectors=tuple(_stored(vectors, [vector for pair in levels for vector in pair])),
-        slots=tuple(arrays_of_slots),
+        slots=slots,
         packed=np.concatenate(packed) if packed else np.zeros(0, dtype=np.uint32),
         bits=tuple(bits),
     )
@@ -130,6 +128,17 @@ def _split(array: np.ndarray) -> _Split:
     extent = max(-low, high)
     key = ("float", 0, shift) if is_float else ("codes", extent if extent in _EDGES else 0, shift)
     return _Split(key=key, center=center, symbols=symbols, low_bits=low_bits, low=low, high=high)
+
+
+def _empty_slots(
+    splits: Sequence[_Split],
+) -> tuple[NDArray[np.int32], list[NDArray[np.int32]], list[NDArray[np.int32]]]:
+    """Room for all slots in the order of the stream, and in it the places of each part's symbols and low bits."""
+    sizes = [size for split in splits for size in (split.symbols.size, split.symbols.size if split.shift else 0)]
+    ends = np.cumsum(sizes, dtype=np.intp)
+    slots = np.empty(int(ends[-1]) if splits else 0, dtype=np.int32)
+    pieces = np.split(slots, ends[:-1]) if splits else []
+    return slots, pieces[::2], pieces[1::2]
 
 
 def _shifts(splits: Sequence[_Split]) -> list[int]:
@@ -179,9 +188,15 @@ def _least(levels: NDArray[np.int64]) -> int:
 
 
 def _model_family(
-    members: Sequence[_Split], levels: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]
-) -> tuple[Family, list[NDArray[np.int32]], list[float]]:
-    """Tables, keys of each member (identity times size plus symbol) and what each member costs."""
+    members: Sequence[_Split],
+    levels: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    start: int,
+    slots: Sequence[NDArray[np.int32]],
+) -> tuple[Family, list[float]]:
+    """Tables, whose slots begin at `start`, and what each member costs; its slots are filled in.
+
+    A slot is the identity times the size of a table plus the symbol.
+    """
     low, high = min(member.low for member in members), max(member.high for member in members)
     if members[0].key[0] == "codes":
         low, high = -max(-low, high, 1), max(-low, high, 1)
@@ -189,18 +204,15 @@ def _model_family(
     ids = 1 + max(
         (int(rows.max() + columns.max()) for rows, columns in levels if rows.size and columns.size), default=0
     )
-    keys, counts = [], []
-    for member, (rows, columns) in zip(members, levels, strict=True):
-        by_column = (columns * size - low).astype(np.int32)
-        key = member.symbols + by_column
-        key += (rows * size).astype(np.int32)[:, None]
-        keys.append(key.ravel())
-        counts.append(np.bincount(keys[-1], minlength=ids * size).reshape(ids, size).astype(np.float64))
-    family = build_family(np.sum(counts, axis=0), low=low, shift=members[0].shift)
-    frequencies = family.frequencies[family.table_of_id]
-    costs = [float(cost_bits(count, frequencies).sum()) for count in counts]
-    costs = [cost + member.shift * member.symbols.size for cost, member in zip(costs, members, strict=True)]
-    return family, keys, costs
+    places, place_symbols = range(start, start + ids * size), loops().place_symbols
+    counts = []
+    for member, (rows, columns), out in zip(members, levels, slots, strict=True):
+        by_row, by_column = (rows * size).astype(np.int32), (columns * size - low).astype(np.int32)
+        counts.append(place_symbols(member.symbols, by_row, by_column, places, out).reshape(ids, size))
+    family = build_family(np.sum(counts, axis=0).astype(np.float64), low=low, shift=members[0].shift)
+    prices = price_bits(family.frequencies)[family.table_of_id]
+    costs = [float((count * prices).sum(axis=1).sum()) for count in counts]
+    return family, [cost + member.shift * member.symbols.size for cost, member in zip(costs, members, strict=True)]
 
 
 def _packed(frequencies: NDArray[np.uint32]) -> NDArray[np.uint32]:

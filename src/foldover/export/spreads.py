@@ -43,7 +43,8 @@ class LevelVector:
 def measure_spreads(values: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Levels, not rounded, of the rows (r,) and columns (c,) of centred codes (r, c); the columns' average is 0."""
     rows, columns = values.shape
-    sizes = np.abs(values.astype(np.float32))
+    sizes = values.astype(np.float32)
+    np.abs(sizes, out=sizes)
     by_row = np.log2(_sigma_of(_weighted(sizes, np.full(columns, 1 / columns))))
     if columns < FEWEST or rows < FEWEST:
         return RESOLUTION * by_row, np.zeros(columns)

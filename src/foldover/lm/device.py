@@ -17,7 +17,7 @@ import torch
 
 from foldover.core import Settings, TrainerError, UserError, Values
 from foldover.lm.ops.build import native_primitives
-from foldover.lm.processor import processor
+from foldover.native import processor
 
 GEMM_REPEATS = 4
 FLOAT32_ERROR = 1e-5
