@@ -1,7 +1,7 @@
 """Bytes and speed of the artifact's coder beside general compressors, on the same codes in the same container.
 
     python -m benchmarks.export_codec                    planted matrices: Gaussian, heavy-tailed, like trained ones
-    python -m benchmarks.export_codec --state FILE...    and matrices of checkpoints (safetensors, or arrays in .npz)
+    python -m benchmarks.export_codec --state FILE...    and matrices of checkpoints, kept states (safetensors) or .npz
 
 Bytes are those of whole artifacts: codes, tables, levels, fp16 row scales, header. Times are processor seconds of this
 process, medians of rounds (brotli, zstd and lzma: once): coding is what turns codes and scales into sections, ours with
@@ -50,7 +50,9 @@ class Measured:
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.export_codec", description=__doc__)
-    parser.add_argument("--state", type=Path, nargs="*", default=[], help="checkpoints to take matrices from")
+    parser.add_argument(
+        "--state", type=Path, nargs="*", default=[], help="checkpoints or kept states to take matrices from"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
     print("\n".join(describe_machine()))
@@ -87,13 +89,14 @@ def planted() -> Iterator[tuple[str, Matrices]]:
 
 
 def matrices_of(path: Path) -> Matrices:
-    """Model matrices of a checkpoint."""
+    """Model matrices of a checkpoint, or of a kept state."""
     if path.suffix == ".npz":
         arrays = dict(np.load(path))
     else:
         from safetensors.numpy import load_file
 
-        arrays = {k.removeprefix("model/"): v for k, v in load_file(path).items() if k.startswith("model/")}
+        stored = load_file(path)
+        arrays = {k.removeprefix("model/"): v for k, v in stored.items() if k.startswith("model/")} or stored
     found = {name: array.reshape(-1, array.shape[-1]) for name, array in sorted(arrays.items()) if array.ndim >= 2}
     return {name: array for name, array in found.items() if array.size > 2000}
 

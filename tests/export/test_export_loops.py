@@ -144,7 +144,7 @@ def test_a_library_that_computes_something_else_is_found_out(
 ) -> None:
     for right, wrong, what in (
         ("1.0 + 0x1p-48", "1.0 - 0x1p-28", "words"),
-        ("words[-1] = (uint16_t)x[i]", "words[-1] = (uint16_t)(x[i] >> 16)", "words"),
+        ("low[i] = (uint16_t)x[i]", "low[i] = (uint16_t)(x[i] >> 16)", "words"),
         ("counts[slots[c] - first]++", "counts[slots[c] - first] += 2", "slots"),
     ):
         source = tmp_path / "wrong.c"

@@ -209,7 +209,10 @@ def _model_family(
     for member, (rows, columns), out in zip(members, levels, slots, strict=True):
         by_row, by_column = (rows * size).astype(np.int32), (columns * size - low).astype(np.int32)
         counts.append(place_symbols(member.symbols, by_row, by_column, places, out).reshape(ids, size))
-    family = build_family(np.sum(counts, axis=0).astype(np.float64), low=low, shift=members[0].shift)
+    total = np.zeros((ids, size))
+    for count in counts:
+        total += count
+    family = build_family(total, low=low, shift=members[0].shift)
     prices = price_bits(family.frequencies)[family.table_of_id]
     costs = [float((count * prices).sum(axis=1).sum()) for count in counts]
     return family, [cost + member.shift * member.symbols.size for cost, member in zip(costs, members, strict=True)]

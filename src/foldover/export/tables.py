@@ -68,14 +68,20 @@ def _merge(counts: NDArray[np.float64], bits_per_weight: float) -> list[tuple[in
             break
         del edges[best + 1]
         sums[best] += sums[best + 1]
-        sums = np.delete(sums, best + 1, axis=0)
+        sums = _without(sums, best + 1)
         costs[best] = pair_costs[best]
-        costs = np.delete(costs, best + 1)
-        pair_costs = np.delete(pair_costs, best)
-        for pair in (best - 1, best):
-            if 0 <= pair < len(pair_costs):
-                pair_costs[pair] = _table_bits((sums[pair] + sums[pair + 1])[None], bits_per_weight)[0]
+        costs = _without(costs, best + 1)
+        pair_costs = _without(pair_costs, best)
+        near = slice(max(best - 1, 0), best + 1)
+        if len(pair_costs):
+            pair_costs[near] = _table_bits(sums[:-1][near] + sums[1:][near], bits_per_weight)
     return list(pairwise(edges))
+
+
+def _without(array: NDArray[np.float64], place: int) -> NDArray[np.float64]:
+    """The array but for one entry, in its own memory."""
+    array[place:-1] = array[place + 1 :]
+    return array[:-1]
 
 
 def _table_bits(counts: NDArray[np.float64], bits_per_weight: float) -> NDArray[np.float64]:
