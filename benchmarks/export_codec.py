@@ -28,6 +28,7 @@ import numpy as np
 from benchmarks.measure import describe_machine
 from foldover.export.codecs import compress
 from foldover.export.container import pack_artifact, read_artifact
+from foldover.export.native import loops
 from foldover.export.parts import Part, StoredTensor
 from foldover.export.sections import Codec, lay_out
 from foldover.export.sizes import entropy_bytes, predicted_bytes
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
     print("\n".join(describe_machine()))
+    print(f"loops of the coder: {loops().note or 'in C'}")
     sources = dict(planted())
     sources |= {path.name: matrices_of(path) for path in options.state}
     missed = []

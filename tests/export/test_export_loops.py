@@ -158,5 +158,5 @@ def test_a_library_that_computes_something_else_is_found_out(
         assert f"differ from numpy: {what}" in found.note
 
 
-def test_the_check_tells_numpy_from_nothing_else() -> None:
+def test_numpy_does_not_differ_from_itself() -> None:
     assert first_difference(Loops()) == ""

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from foldover.export.container import pack_artifact
+from foldover.export.container import pack_artifact, read_artifact
 from foldover.export.integers import choose_split, from_integers, to_integers
 from foldover.export.models import model_symbols
 from foldover.export.parts import Part, StoredTensor
@@ -119,6 +119,17 @@ def test_low_bits_of_float16_are_split_off_and_those_of_codes_kept() -> None:
     assert choose_split(np.array([-31, 5, 31], dtype=np.int8), is_float=False) == (0, 0)
     center, shift = choose_split(np.array([-32768, 0, 32767], dtype=np.int16), is_float=False)
     assert (center, shift) == (0, 6)
+
+
+@pytest.mark.parametrize("extent", [1023, 1024, 2047, 4095, 16_385, 32_700, 32_767, 32_768])
+def test_codes_of_any_extent_are_read_back(extent: int) -> None:
+    """Low bits are split off until a reader takes the number of symbols: ranges just below a power of two, too."""
+    for ends in ((-extent, extent), (-extent, 0), (0, extent)):
+        codes = np.array([[0, *ends]]).clip(-(2**15), 2**15 - 1).astype(np.int16)
+        part = Part(name="codes", array=codes, kind="codes")
+        tensor = StoredTensor(name="t", shape=codes.shape, scheme="grid", parts=(part,))
+        data, _ = pack_artifact({}, [tensor], codec="ans")
+        np.testing.assert_array_equal(read_artifact(data).tensors[0].parts[0].array, codes)
 
 
 def test_costs_of_parts_add_up_to_the_stream() -> None:
