@@ -33,7 +33,7 @@ ARGUMENTS = {
     "ARTIFACT|RUN": "A file that `foldover export` wrote, or what kept a state.",
     "CORPUS": "`sotu`, `path:/some/where` or `hub:OWNER/NAME:SHARDS`; [data.md](data.md) says what may lie there.",
     "[CORPUS]": "The same; `sotu` if it is left out.",
-    "TOKENIZER...": "`bpe:SIZE`, `sentencepiece:SIZE`, `bytes`, `path:FILE` or `tiktoken:NAME`; `fold:` before one folds case.",
+    "TOKENIZER...": "`bpe:SIZE`, `sentencepiece:SIZE`, `bytes`, `path:FILE`, `tiktoken:NAME`; `fold:` folds case.",
     "DIR": "The folder of a study, as `foldover run` makes it.",
     "PATH": "The folder of a study, or a CSV file with a header.",
     "[REQUEST]": "A two-level design: `2^4`, `2^(5-1)`.",

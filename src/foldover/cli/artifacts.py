@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from foldover.cli.options import json_option, pairs, print_json
+from foldover.cli.options import (
+    cap_option,
+    code_packing_option,
+    count_code_option,
+    json_option,
+    pairs,
+    print_json,
+)
 from foldover.core import Settings, UserError, to_plain
 
 if TYPE_CHECKING:
@@ -32,7 +39,7 @@ _device = click.option("--device", default="auto", show_default=True, help="auto
 @_run
 @_preset
 @_set
-@click.option("--cap", type=click.IntRange(min=1), default=None, help="Bytes that artifact and counted code may have.")
+@cap_option
 @click.option(
     "--allocation",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -45,20 +52,8 @@ _device = click.option("--device", default="auto", show_default=True, help="auto
     default=None,
     help="The file [default: artifact.fold beside the state].",
 )
-@click.option(
-    "--count-code",
-    "code",
-    type=click.Path(path_type=Path, exists=True),
-    multiple=True,
-    help="A file or folder whose code counts towards the cap; may be repeated.",
-)
-@click.option(
-    "--code-packing",
-    type=click.Choice(("none", "lzma", "brotli")),
-    default="none",
-    show_default=True,
-    help="How the counted code is shipped.",
-)
+@count_code_option
+@code_packing_option
 @_threads
 @_device
 @json_option

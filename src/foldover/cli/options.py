@@ -37,6 +37,23 @@ workers_option = click.option(
     show_default=True,
     help="A run's process: a worker that goes on to the next, a fork of one, or a fresh one.",
 )
+cap_option = click.option(
+    "--cap", type=click.IntRange(min=1), default=None, help="Bytes that artifact and counted code may have."
+)
+count_code_option = click.option(
+    "--count-code",
+    "code",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="A file or folder whose code counts towards the cap; may be repeated.",
+)
+code_packing_option = click.option(
+    "--code-packing",
+    type=click.Choice(("none", "lzma", "brotli")),
+    default="none",
+    show_default=True,
+    help="How the counted code is shipped.",
+)
 _MACHINE_OPTIONS = (
     click.option(
         "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="That share the rows of a run."

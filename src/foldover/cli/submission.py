@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from foldover.cli.options import json_option, print_json
+from foldover.cli.options import code_packing_option, json_option, print_json
 from foldover.core import Settings, to_plain
 
 if TYPE_CHECKING:
@@ -39,13 +39,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="A file that goes along and counts, train_gpt.py among them [default: a script that calls foldover].",
 )
-@click.option(
-    "--code-packing",
-    type=click.Choice(("none", "lzma", "brotli")),
-    default="none",
-    show_default=True,
-    help="How Python files are shipped.",
-)
+@code_packing_option
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the process.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @json_option

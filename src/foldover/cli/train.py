@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from foldover.cli.options import json_option, machine_options, pairs, print_json
+from foldover.cli.options import (
+    cap_option,
+    code_packing_option,
+    count_code_option,
+    json_option,
+    machine_options,
+    pairs,
+    print_json,
+)
 from foldover.core import Budget, Limit, RecipeError, Settings, UserError
 from foldover.lm.levers import RESPONSES
 
@@ -35,21 +43,9 @@ H100_BF16_FLOPS = 989.5e12  # the denominator of mfu_percent in autoresearch's s
     show_default=True,
     help="Where the run folder goes.",
 )
-@click.option("--cap", type=click.IntRange(min=1), default=None, help="Bytes that artifact and counted code may have.")
-@click.option(
-    "--count-code",
-    "code",
-    type=click.Path(path_type=Path, exists=True),
-    multiple=True,
-    help="A file or folder whose code counts towards the cap; may be repeated.",
-)
-@click.option(
-    "--code-packing",
-    type=click.Choice(("none", "lzma", "brotli")),
-    default="none",
-    show_default=True,
-    help="How the counted code is shipped.",
-)
+@cap_option
+@count_code_option
+@code_packing_option
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @machine_options
 @json_option
