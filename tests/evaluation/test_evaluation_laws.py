@@ -73,6 +73,26 @@ def test_a_sidecar_that_peeks_is_refused(model: ModuleScorer) -> None:
     assert rule_of(lambda: check_causality(evaluator, stream_of(120).joined(), READING)) == "causality"
 
 
+class Rounding:
+    """Moves each value by a last place or so, in a way that depends on the whole stream."""
+
+    def __init__(self, stream: Stream, amount: float) -> None:
+        self.step = amount * (int(stream.ids.astype(np.int64).sum()) % 97)
+
+    def __call__(self, log_probs: Tensor, positions: np.ndarray, starts: np.ndarray) -> Tensor:
+        return log_probs + self.step
+
+
+@pytest.mark.parametrize(("amount", "is_refused"), [(1e-15, False), (1e-10, True)])
+def test_last_places_are_no_leak_and_what_is_larger_is(model: ModuleScorer, amount: float, is_refused: bool) -> None:
+    evaluator = Evaluator(model=model, tokens_at_once=64, mixers=(lambda stream: Rounding(stream, amount),))
+    stream = stream_of(120).joined()
+    if is_refused:
+        assert rule_of(lambda: check_causality(evaluator, stream, READING)) == "causality"
+    else:
+        check_causality(evaluator, stream, READING)
+
+
 class Unnormalised:
     """Adds counts to probabilities and divides by nothing."""
 
