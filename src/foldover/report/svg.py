@@ -73,7 +73,8 @@ def scale_over(values: Iterable[float], start: float, end: float, *, margin: flo
     """A linear scale over all values with a margin on both sides."""
     found = list(values)
     low, high = min(found), max(found)
-    spread = (high - low) or abs(high) * 0.01 or 1.0
+    size = max(abs(low), abs(high))
+    spread = high - low if high - low > 1e-9 * size else size * 0.01 or 1.0
     return Scale(low=low - margin * spread, high=high + margin * spread, start=start, end=end)
 
 
