@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from foldover.cli.options import json_option, pairs, print_json
+from foldover.cli.options import json_option, own_device_option, own_threads_option, pairs, print_json
 from foldover.core import Settings, to_plain
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     default=None,
     help="Folder for allocation.json, which `foldover export --allocation` takes, and frontier.svg.",
 )
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the process.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@own_threads_option
+@own_device_option
 @json_option
 def allocate(
     place: Path,

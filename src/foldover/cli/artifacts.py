@@ -12,6 +12,8 @@ from foldover.cli.options import (
     code_packing_option,
     count_code_option,
     json_option,
+    own_device_option,
+    own_threads_option,
     pairs,
     print_json,
 )
@@ -31,8 +33,6 @@ _preset = click.option(
     show_default=True,
     help="Levers to start from: none, baseline (int8 and zlib), public (SDClip, GPTQ, brotli), uniform.",
 )
-_threads = click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the process.")
-_device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 
 
 @click.command()
@@ -54,8 +54,8 @@ _device = click.option("--device", default="auto", show_default=True, help="auto
 )
 @count_code_option
 @code_packing_option
-@_threads
-@_device
+@own_threads_option
+@own_device_option
 @json_option
 def export(
     place: Path,
@@ -106,8 +106,8 @@ def export(
 @click.option(
     "--adapt", type=click.Choice(("sgd", "lora")), default=None, help="Learn from what has been scored, score first."
 )
-@_threads
-@_device
+@own_threads_option
+@own_device_option
 @json_option
 def evaluate(
     place: Path,
@@ -142,8 +142,8 @@ def evaluate(
 @click.option(
     "--tokens", type=click.IntRange(min=1), default=16384, show_default=True, help="Validation targets to look at."
 )
-@_threads
-@_device
+@own_threads_option
+@own_device_option
 @json_option
 def sensitivity(
     place: Path, preset: str, changes: tuple[str, ...], tokens: int, threads: int, device: str, as_json: bool

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from foldover.cli.options import json_option, print_json
+from foldover.cli.options import json_option, own_device_option, own_threads_option, print_json
 from foldover.core import Settings
 
 
@@ -21,8 +21,8 @@ from foldover.core import Settings
 @click.option(
     "--tokens", type=click.IntRange(min=1), default=16384, show_default=True, help="Most validation targets to look at."
 )
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the process.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@own_threads_option
+@own_device_option
 @json_option
 def diagnose(place: Path, out: Path | None, tokens: int, threads: int, device: str, as_json: bool) -> None:
     """Examine the trained state of RUN: predictions, branches, matrices, gates, gradients.

@@ -54,6 +54,10 @@ code_packing_option = click.option(
     show_default=True,
     help="How the counted code is shipped.",
 )
+own_threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the process."
+)
+own_device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 _MACHINE_OPTIONS = (
     click.option(
         "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="That share the rows of a run."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from foldover.cli.options import code_packing_option, json_option, print_json
+from foldover.cli.options import code_packing_option, json_option, own_device_option, own_threads_option, print_json
 from foldover.core import Settings, to_plain
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     help="A file that goes along and counts, train_gpt.py among them [default: a script that calls foldover].",
 )
 @code_packing_option
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the process.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@own_threads_option
+@own_device_option
 @json_option
 def submission(
     places: tuple[Path, ...],
