@@ -6,6 +6,8 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
+
 
 def test_tables_are_written_where_the_user_says(call, copy: Path, tmp_path: Path):
     out = tmp_path / "tables"
@@ -32,3 +34,15 @@ def test_a_format_needs_a_place(call, copy: Path, tmp_path: Path):
     file = tmp_path / "file"
     file.write_text("")
     assert call("report", copy, "--format", "md", "--out", file / "below").code == 2
+
+
+def test_pictures_as_png(call, copy: Path, tmp_path: Path):
+    pytest.importorskip("resvg_py")
+    out = tmp_path / "figures"
+    done = call("report", copy, "--format", "png", "--out", out)
+    if "no font" in done.err:
+        pytest.skip("this machine has no font")
+    call("report", copy, "--format", "md", "--out", tmp_path / "md")
+    assert done.code == 0
+    assert {path.name for path in out.iterdir()} == {f"{p.stem}.png" for p in (tmp_path / "md").glob("*.svg")}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in out.iterdir())

@@ -197,9 +197,9 @@ def decide(folder: Path, as_json: bool) -> None:
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["html", "md", "csv", "latex"]),
+    type=click.Choice(["html", "md", "csv", "latex", "png"]),
     default=None,
-    help="Write tables and pictures (SVG) as files for other documents; needs --out.",
+    help="Write tables with pictures in SVG, or pictures in PNG, as files for other documents; needs --out.",
 )
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=None, help="Folder for these files.")
 @json_option

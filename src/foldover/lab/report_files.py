@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from foldover.core import UserError
@@ -15,21 +16,21 @@ from foldover.rundir import write_atomic
 def write_report_files(session: Session, kind: str, out: Path) -> list[Path]:
     """Write the report in one of FORMATS into a folder, which is made if need be; gives the files.
 
-    html: the page and its JSON; md: one page; csv and latex: a file a table; pictures beside each. Raises UserError for
-    another format, and for a folder that cannot be written.
+    html: the page and its JSON; md: one page; csv and latex: a file a table; pictures beside each; png: pictures alone.
+    Raises UserError for another format, for PNG without what draws it, and for a folder that cannot be written.
     """
     if kind not in FORMATS:
         raise UserError("unknown format of a report", value=kind, fix=f"Use {', '.join(FORMATS)}.")
     document = report_document(session)
-    files = (
+    files: Mapping[str, str | bytes] = (
         {"report.html": render_html(document), "report.json": render_json(document)}
         if kind == "html"
         else files_of(document, kind)
     )
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            write_atomic(out / name, text)
+        for name, content in files.items():
+            write_atomic(out / name, content)
     except OSError as error:
         raise UserError(f"the folder {out} cannot be written: {error}") from None
     return [out / name for name in sorted(files)]

@@ -1,4 +1,4 @@
-"""The report as files for other documents: tables in Markdown, CSV and LaTeX, pictures in SVG.
+"""The report as files for other documents: tables in Markdown, CSV and LaTeX, pictures in SVG or PNG.
 
 Each is made from the document's sections alone. LaTeX tables want the package booktabs.
 """
@@ -13,8 +13,9 @@ from typing import Any, Literal, get_args
 
 from foldover.report import numbers
 from foldover.report.chart_intervals import intervals_file
+from foldover.report.raster import png_of
 
-Format = Literal["html", "md", "csv", "latex"]
+Format = Literal["html", "md", "csv", "latex", "png"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
 _LATEX = {
@@ -38,14 +39,20 @@ _POWER = re.compile("\u00d710([\u207b\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+)")
 _DIGITS = str.maketrans("\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079", "-0123456789")
 
 
-def files_of(document: Mapping[str, Any], kind: str) -> dict[str, str]:
-    """File name to text, of one format: `md` a page and its pictures, `csv` and `latex` a file a table and pictures."""
+def files_of(document: Mapping[str, Any], kind: str) -> Mapping[str, str | bytes]:
+    """File name to content, of one format: `md` a page, `csv` and `latex` a file a table, each with pictures in SVG.
+
+    `png` are the pictures alone. Raises UserError as `raster.png_of`.
+    """
+    pictures = pictures_of(document)
+    if kind == "png":
+        return {f"{name.removesuffix('.svg')}.png": png_of(picture) for name, picture in pictures.items()}
     writers: Mapping[str, Callable[[Mapping[str, Any]], dict[str, str]]] = {
         "md": lambda doc: {"report.md": markdown(doc)},
         "csv": lambda doc: {f"{table['name']}.csv": csv_of(table) for table in _tables(doc)},
         "latex": _latex_files,
     }
-    return {**writers[kind](document), **pictures_of(document)}
+    return {**writers[kind](document), **pictures}
 
 
 def pictures_of(document: Mapping[str, Any]) -> dict[str, str]:
