@@ -15,7 +15,11 @@ def test_tables_are_written_where_the_user_says(call, copy: Path, tmp_path: Path
     assert {Path(name) for name in said["files"]} == set(out.iterdir())
     document = json.loads(call("report", copy, "--json").out)
     tables = {table["name"]: table for section in document["sections"] for table in section["tables"]}
-    assert {path.stem for path in out.glob("*.csv")} == set(tables)
+    assert {path.stem for path in out.glob("*.csv")} == {*tables, "decisions", "recommendation"}
+    decided = list(csv.DictReader((out / "decisions.csv").read_text(encoding="utf-8").splitlines()))
+    assert [(row["stage"], row["subject"]) for row in decided] == [
+        (verdict["stage"], verdict["subject"]) for verdict in document["verdicts"]
+    ]
     for name, table in tables.items():
         rows = list(csv.reader((out / f"{name}.csv").read_text(encoding="utf-8").splitlines()))
         assert len(rows) == len(table["rows"]) + 1

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from foldover.core import to_plain
 from foldover.report import build_report
+from foldover.report.chart_intervals import intervals_file
 from foldover.report.formats import FORMATS, csv_of, escaped, files_of, latex_of, markdown
 from foldover.report.page import render_html
 from foldover.report.section import Mark, Section, SectionPicture, SectionTable, columns
+from foldover.report.text import render_text
 
 TABLE = SectionTable(
     name="effects-screen",
@@ -68,6 +70,24 @@ def test_markdown_has_the_answer_claims_and_tables(document):
     assert "![Effects <by> budget](figure-effects.svg)" in page
 
 
+def test_markdown_has_every_decision_and_what_would_change_the_recommendation(document):
+    page = markdown(document)
+    for verdict in document["verdicts"]:
+        assert f"| {verdict['stage']} | {verdict['subject']} | " in page
+        assert verdict["because"].replace("|", "\\|") in page
+    recommendation = document["recommendation"]
+    said = [recommendation[name] for name in ("supports", "does_not_support", "would_change", "comparisons")]
+    assert all(f"- {line}\n" in page for lines in said for line in lines)
+    for change in recommendation["changes"]:
+        assert f"| {change['lever']} | " in page
+
+
+def test_what_is_not_there_yet_has_no_table(make_inputs):
+    document = build_report(make_inputs(sections=(SECTION,), recommendation=None, verdicts=()))
+    assert set(files_of(document, "csv")) == {"effects-screen.csv", "figure-effects.svg"}
+    assert "What would change it" not in markdown(document)
+
+
 def test_latex_has_rules_of_booktabs_and_escapes_every_cell():
     text = latex_of(to_plain(TABLE))
     assert text.count(r"\toprule") == text.count(r"\midrule") == text.count(r"\bottomrule") == 1
@@ -102,12 +122,31 @@ def test_pictures_are_whole_svg_files_with_marks_in_place(document):
     assert [c.get("class") for c in circles] == ["mark", "mark", "hollow"]
 
 
+def test_a_picture_has_single_runs_panels_with_axes_of_their_own_and_bars():
+    marks = (
+        Mark(label="a", series="bridge", value=1.0, runs=(0.9, 1.1), panel="Windows"),
+        Mark(label="b", series="control", value=2.0, runs=(2.0,), panel="Windows"),
+        Mark(label="a", series="bridge", value=11.0, panel="Linux"),
+        Mark(label="b", series="control", value=12.0, panel="Linux"),
+    )
+    picture = SectionPicture(name="figure", title="Hosts", axis="val_bpb", marks=marks)
+    root = ET.fromstring(intervals_file(to_plain(picture)))  # noqa: S314 (our own)
+    space = "{http://www.w3.org/2000/svg}"
+    assert [t.text for t in root.iter(f"{space}text") if t.get("class") == "head"] == ["Windows", "Linux"]
+    assert len([line for line in root.iter(f"{space}line") if line.get("class") == "seed"]) == 3
+    means = [float(c.get("cx")) for c in root.iter(f"{space}circle") if c.get("cy") != "14"]
+    assert means[3] - means[2] > 200  # on one axis for both panels they would stand close together
+    bars = replace(picture, bars=True, zero=True, marks=(Mark(label="budget", series="", value=0.6),))
+    text = intervals_file(to_plain(bars))
+    assert (text.count("<rect"), text.count("<circle"), "+0.6" in text) == (1, 0, False)
+
+
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
         ("md", {"report.md", "figure-effects.svg"}),
-        ("csv", {"effects-screen.csv", "figure-effects.svg"}),
-        ("latex", {"effects-screen.tex", "tables.tex", "figure-effects.svg"}),
+        ("csv", {"effects-screen.csv", "decisions.csv", "recommendation.csv", "figure-effects.svg"}),
+        ("latex", {"effects-screen.tex", "decisions.tex", "recommendation.tex", "tables.tex", "figure-effects.svg"}),
     ],
 )
 def test_each_format_has_its_files(document, kind, names):
@@ -151,6 +190,14 @@ def test_what_few_seeds_and_a_fixed_seed_carry_is_called_descriptive(make_inputs
     assert stand_out
     assert all("(windows, one fixed seed)" in point for point in stand_out)
     assert not any("retained" in point for point in points)
+    main = [effect for effect in document["effects"] if effect["kind"] == "main"]
+    assert all(effect["descriptive"] for effect in main)
+    assert any(effect["retained"] for effect in main)
+    assert "retained: low better" not in render_html(document)
+    assert '<span class="tag">descriptive, stands out</span>' in render_html(document)
+    table = render_text(document, width=140).split("\n\n")[1]
+    assert "stands out" in table
+    assert "retained" not in table
     chosen = inputs.recommendation.summary
     thin = replace(chosen, n=2, seeds=chosen.seeds[:2])
     conditions = tuple(thin if summary == chosen else summary for summary in inputs.conditions)

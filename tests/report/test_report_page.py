@@ -197,6 +197,18 @@ def test_single_seed_effects_are_never_joined(studies: dict[str, ReportInputs]) 
     assert 'class="joined"' not in render_html(build_report(studies["single_seed"]))
 
 
+def test_panels_of_factors_that_share_a_lever_name_its_levels(
+    inputs: ReportInputs, make_inputs: Callable[..., ReportInputs]
+) -> None:
+    first, second, *others = inputs.study.factors
+    shared = replace(second, lever=first.lever, low=2, high=6)
+    page = render_html(build_report(make_inputs(study=replace(inputs.study, factors=(first, shared, *others)))))
+    panels = page[page.index("How effects change with the budget") : page.index("Table of main effects")]
+    for words in ("depth 2 \u2192 4", "depth 2 \u2192 6", others[0].lever):
+        assert f">{words}</text>" in panels
+    assert f">{first.lever}</text>" not in panels
+
+
 def test_tested_effects_of_one_regime_are_joined(page: str) -> None:
     assert page.count('class="joined"') == 5
 

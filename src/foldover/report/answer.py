@@ -78,7 +78,7 @@ def _no_result(document: Row) -> str:
 
 def _points(document: Row) -> list[str]:
     points = []
-    tested = [effect for effect in main_effects(document) if not effect["descriptive"] and effect["limit"]]
+    tested = [effect for effect in main_effects(document) if effect["retained"] is not None and effect["limit"]]
     labels = package_labels(tested)
     for package in sorted(package_names(tested), key=lambda name: _place(tested, name)):
         own = [effect for effect in tested if effect["package"] == package]

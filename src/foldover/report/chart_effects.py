@@ -10,7 +10,15 @@ from markupsafe import Markup
 
 from foldover.report import svg
 from foldover.report.numbers import decimals_for, probability, setting, signed
-from foldover.report.reading import Row, budgets_of, half_width, package_labels, package_names, terms_by_size
+from foldover.report.reading import (
+    Row,
+    budgets_of,
+    half_width,
+    package_labels,
+    package_names,
+    shares_lever,
+    terms_by_size,
+)
 
 WIDTH, ROW, HEAD, FOOT, GAP = 1040, 22, 34, 40, 14
 LABELS_END, PLOT_START, PLOT_END = 296, 312, 700
@@ -65,7 +73,10 @@ def relaxation(document: Row, effects: Sequence[Row]) -> list[Markup]:
     if len(budgets) < 2:
         return []
     scale = _scale(placed, PANEL_HEIGHT - 32, 34)
-    return [_relaxation_panel([e for e in placed if e["term"] == t], budgets, scale) for t in terms_by_size(placed)]
+    return [
+        _relaxation_panel([e for e in placed if e["term"] == term], budgets, scale, placed)
+        for term in terms_by_size(placed)
+    ]
 
 
 def budget_colours(document: Row) -> dict[str, str]:
@@ -185,11 +196,22 @@ def marker(x: float, y: float, *, hollow: bool, radius: float = 5) -> Markup:
     return svg.tag("circle", cx=x, cy=y, r=radius, class_="hollow" if hollow else "mark")
 
 
-def _relaxation_panel(effects: Sequence[Row], budgets: Sequence[str], scale: svg.Scale) -> Markup:
+def _name(effect: Row, effects: Sequence[Row]) -> str:
+    """The lever; where several factors are of one, its last part with the levels."""
+    if not shares_lever(effect, effects):
+        return str(effect["lever"])
+    low, high = effect["levels"]
+    return f"{effect['lever'].rpartition('.')[2]} {setting(low)} \u2192 {setting(high)}"
+
+
+def _relaxation_panel(
+    effects: Sequence[Row], budgets: Sequence[str], scale: svg.Scale, placed: Sequence[Row]
+) -> Markup:
     first = effects[0]
     parts = [svg.text(0, 14, first["term"], class_="letter")]
     if first["lever"]:
-        parts.append(svg.titled(first["lever"], svg.text(24, 14, _short(first["lever"], 24), class_="name small")))
+        name = _name(first, placed)
+        parts.append(svg.titled(name, svg.text(24, 14, _short(name, 28), class_="name small")))
     marks = svg.ticks(min(scale.low, scale.high), max(scale.low, scale.high), 5)
     decimals = svg.tick_decimals(marks)
     for value in marks:

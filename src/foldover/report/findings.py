@@ -92,7 +92,8 @@ def _effect(effect: Effect, inputs: ReportInputs, package: Package | None) -> di
         "seeds": package.seeds if package else [],
         "host": inputs.study.title_of(package.host) if package else "",
         "regime": package.regime if package else "explicit",
-        "descriptive": effect.retained is None,
+        # Under one fixed seed an effect may stand out, but nothing is tested for others.
+        "descriptive": effect.retained is None or (package is not None and package.regime == "fixed"),
         "better": _better(effect, study) if effect.retained else None,
     }
 

@@ -11,13 +11,22 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from foldover.core import to_plain
 from foldover.report import numbers
 from foldover.report.chart_intervals import intervals_file
 from foldover.report.raster import png_of
+from foldover.report.reading import DECISION_WORDS
+from foldover.report.section import SectionTable, columns
 
 Format = Literal["html", "md", "csv", "latex", "png"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
+_OF_RECOMMENDATION = (
+    ("Compared under the same seeds", "comparisons"),
+    ("What the evidence supports", "supports"),
+    ("What would change it", "would_change"),
+    ("What it does not support", "does_not_support"),
+)
 _LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -86,6 +95,7 @@ def markdown(document: Mapping[str, Any]) -> str:
     study, answer = document["study"], document["answer"]
     lines = [f"# {study['question']}", "", answer["headline"], ""]
     lines += [f"- {point}" for point in answer["points"]]
+    lines += _recommendation(document)
     for section in document["sections"]:
         lines += ["", f"## {section['title']}", ""]
         lines += [f"- {claim}" for claim in section["claims"]]
@@ -97,6 +107,8 @@ def markdown(document: Mapping[str, Any]) -> str:
         for table in section["tables"]:
             lines += ["", f"**{_bars(table['title'])}**", "", *_markdown_table(table)]
             lines += ["", table["note"]] if table["note"] else []
+    for table in _of_gates(document):
+        lines += ["", f"## {table['title']}", "", *_markdown_table(table)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -160,5 +172,33 @@ def _bars(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
+def _recommendation(document: Mapping[str, Any]) -> list[str]:
+    """What the evidence carries, what it does not, and what would change the answer."""
+    found = document["recommendation"]
+    lines = []
+    for title, name in _OF_RECOMMENDATION if found is not None else ():
+        lines += ["", f"**{title}**", "", *(f"- {line}" for line in found[name])] if found[name] else []
+    return lines
+
+
 def _tables(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [table for section in document["sections"] for table in section["tables"]]
+    return [*(table for section in document["sections"] for table in section["tables"]), *_of_gates(document)]
+
+
+def _of_gates(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The decision of every stage and the recipe that is recommended, as tables; without what there is not yet."""
+    verdicts, found = document["verdicts"], document["recommendation"]
+    rows = [(v["stage"], v["subject"], DECISION_WORDS[v["decision"]], v["because"]) for v in verdicts]
+    tables = [_table("decisions", "Decisions, stage by stage", ("stage", "subject", "decision", "because"), rows)]
+    if found is not None:
+        values = [
+            (c["lever"], numbers.setting(c["baseline"]), numbers.setting(c["recommended"])) for c in found["changes"]
+        ]
+        title = f"What {found['condition']} sets differently from the baseline"
+        tables.append(_table("recommendation", title, ("lever", "baseline", "recommended"), values))
+    return [table for table in tables if table["rows"]]
+
+
+def _table(name: str, title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Mapping[str, Any]:
+    table = SectionTable(name=name, title=title, columns=columns(*heads), rows=tuple(map(tuple, rows)))
+    return dict(to_plain(table))

@@ -14,6 +14,7 @@ from foldover.report.answer import shared_training
 from foldover.report.chart_intervals import intervals
 from foldover.report.formats import cell
 from foldover.report.reading import (
+    DECISION_WORDS,
     STATUSES,
     Row,
     budgets_of,
@@ -27,17 +28,6 @@ from foldover.report.reading import (
 if TYPE_CHECKING:
     from jinja2 import Template
 
-DECISION_WORDS = {
-    "fix_low": "fixed at low",
-    "fix_high": "fixed at high",
-    "keep_open": "kept open",
-    "drop": "dropped",
-    "confirm": "confirmed",
-    "undecided": "undecided",
-    "more_seeds": "undecided: more seeds",
-    "fold_over": "doubtful: fold over",
-    "carry": "carried on",
-}
 STATUS_WORDS = {
     "finished": "finished",
     "failed": "failed",

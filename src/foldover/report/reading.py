@@ -13,6 +13,17 @@ from typing import Any
 Document = dict[str, Any]
 Row = Mapping[str, Any]
 
+DECISION_WORDS = {
+    "fix_low": "fixed at low",
+    "fix_high": "fixed at high",
+    "keep_open": "kept open",
+    "drop": "dropped",
+    "confirm": "confirmed",
+    "undecided": "undecided",
+    "more_seeds": "undecided: more seeds",
+    "fold_over": "doubtful: fold over",
+    "carry": "carried on",
+}
 STATUSES = ("finished", "failed", "diverged", "timeout", "over_cap", "cancelled")
 
 
@@ -24,6 +35,12 @@ def is_main(effect: Row) -> bool:
 def main_effects(document: Row) -> list[Row]:
     """The main effects, in the document's order."""
     return [effect for effect in document["effects"] if is_main(effect)]
+
+
+def shares_lever(effect: Row, effects: Sequence[Row]) -> bool:
+    """Whether another factor is of the same lever, so that only the levels tell the two apart."""
+    lever = effect["lever"]
+    return lever is not None and any(e["term"] != effect["term"] and e["lever"] == lever for e in effects)
 
 
 def terms_by_size(effects: Sequence[Row]) -> list[str]:

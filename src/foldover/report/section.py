@@ -44,7 +44,10 @@ class SectionTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A point with its interval. series: what it shares a colour with; hollow: described, not tested."""
+    """A point with its interval. series: what it shares a colour with; hollow: described, not tested.
+
+    runs: the single values that a mean is of; panel: the part of the picture that it stands in, with its own axis.
+    """
 
     label: str
     series: str
@@ -52,17 +55,23 @@ class Mark:
     low: float | None = None
     high: float | None = None
     hollow: bool = False
+    runs: tuple[float, ...] = ()
+    panel: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SectionPicture:
-    """Points with intervals in rows, one a label, top to bottom. zero: whether 0 means that nothing happens."""
+    """Points with intervals in rows, one a label, top to bottom. zero: whether 0 means that nothing happens.
+
+    bars: drawn as bars from 0 in place of points, as shares are.
+    """
 
     name: str
     title: str
     axis: str
     marks: tuple[Mark, ...]
     zero: bool = False
+    bars: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

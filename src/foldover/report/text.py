@@ -8,7 +8,15 @@ from typing import Any
 
 from foldover.report.answer import interval_text, shared_training
 from foldover.report.numbers import counted, decimals_for, duration, plain, probability, setting, signed
-from foldover.report.reading import Row, half_width, main_effects, package_labels, package_names, terms_by_size
+from foldover.report.reading import (
+    Row,
+    half_width,
+    main_effects,
+    package_labels,
+    package_names,
+    shares_lever,
+    terms_by_size,
+)
 
 PICTURE_WIDTH = 27
 LONGEST_LEVER = 26
@@ -80,7 +88,7 @@ def _table_that_fits(header: list[str], rows: list[list[str]], width: int) -> li
 def _factor_name(effect: Row, effects: Sequence[Row]) -> str:
     """The lever; with its levels where several factors are of one."""
     name = _short(effect["lever"] or "")
-    if any(e["term"] != effect["term"] and e["lever"] == effect["lever"] for e in effects) and effect["levels"]:
+    if shares_lever(effect, effects):
         low, high = effect["levels"]
         return f"{name} {low} \u2192 {high}"
     return name
@@ -92,7 +100,7 @@ def _effect_row(
     interval = "descriptive" if effect["descriptive"] else "\u2013"
     if effect["low"] is not None:
         interval = f"[{signed(effect['low'], decimals)}, {signed(effect['high'], decimals)}]"
-    retained = {True: "retained", False: "", None: ""}[effect["retained"]]
+    retained = ("stands out" if effect["descriptive"] else "retained") if effect["retained"] else ""
     return [
         effect["term"] if is_first else "",
         name if is_first else "",
