@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import fmean
+from statistics import fmean, stdev
 
 import pytest
 
@@ -32,6 +32,7 @@ from foldover.core import (
 )
 from foldover.designs import fractional_factorial
 from foldover.lab.analysis import Analysis, analyse_records
+from foldover.lab.evidence import Evidence
 from foldover.lab.sections import sections_of
 from foldover.planning import Condition, Plan
 from foldover.report.section import Section, SectionTable
@@ -71,12 +72,14 @@ def a_study() -> Study:
     design = DesignRequest(runs=16, generators=("E=ABCD",))
     stages = (
         Stage(name="screen", kind="screen", budgets=minutes(5, 10), seeds=(1, 2, 3, 4, 5), design=design),
+        Stage(name="pilot", kind="screen", budgets=minutes(2, 5), seeds=(LEGACY,), design=design, regime="fixed"),
         Stage(name="fixed", kind="screen", budgets=minutes(5, 10), seeds=(LEGACY,), design=DesignRequest(runs=16),
               fix=Values(D="low"), regime="fixed", reruns=2),
         Stage(name="greedy", kind="search", budgets=minutes(10), seeds=(LEGACY,), regime="fixed",
               search=Search(strategy="greedy", runs=6)),
         Stage(name="random", kind="search", budgets=minutes(10), seeds=(1,),
               search=Search(strategy="random", runs=8, batch=4)),
+        Stage(name="probe", kind="bridge", budgets=minutes(2), seeds=(LEGACY,), regime="fixed", reruns=3),
         Stage(name="confirm", kind="confirm", budgets=minutes(2, 5, 10), seeds=(11, 12, 13, 14, 15)),
         Stage(name="long", kind="bridge", budgets=minutes(60), seeds=(21, 22, 23, 24)),
         Stage(name="linux", kind="anchors", budgets=minutes(10, 60), seeds=(31, 32, 33, 34), host="linux"),
@@ -108,10 +111,12 @@ def plans_of(study: Study) -> tuple[Plan, ...]:
     confirm = ("c03", "c07", "c14", "c16", "bridge-d8", "bridge-d6")
     asked = {
         "screen": full,
+        "pilot": full,
         "fixed": low,
         "greedy": {name: NAMED[name] for name in walk},
         "random": {f"r{i}": levels for i, levels in enumerate(drawn)},
         "confirm": {name: NAMED[name] for name in confirm},
+        "probe": {"bridge-d6": NAMED["bridge-d6"]},
     }
     plans = []
     for stage in study.stages:
@@ -247,8 +252,8 @@ def test_what_a_stage_shows_follows_from_its_kind_budgets_and_regime(found):
 def test_runs_are_accounted_by_package_host_and_regime(found):
     totals = dict(found["accounting"].tables[1].rows)
     assert totals["all"] == sum(totals[host] for host in ("Windows A100", "Linux L40S"))
-    assert totals["all"] == 160 + 64 + 6 + 8 + 90 + 16 + 32 + 8 + 8
-    assert totals["fixed seed"] == 64 + 6
+    assert totals["all"] == 160 + 32 + 64 + 6 + 8 + 3 + 90 + 16 + 32 + 8 + 8
+    assert totals["fixed seed"] == 32 + 64 + 6 + 3
 
 
 def test_effects_are_high_minus_low_of_the_stage(found, records):
@@ -256,6 +261,52 @@ def test_effects_are_high_minus_low_of_the_stage(found, records):
     assert len(rows) == 10
     for row in rows:
         assert row["effect"] == pytest.approx(contrast(records, "screen", row["budget"], row["term"]))
+
+
+def test_effects_over_all_budgets_come_from_one_package_each(found, records):
+    section = found["over-screens"]
+    rows = rows_of(section.tables[0])
+    # Explicit seeds before the pilot and the follow-up at 5 minutes; the pilot alone has 2 minutes.
+    stages = {"2 min": "pilot", "5 min": "screen", "10 min": "screen"}
+    assert {(row["budget"], row["package"]) for row in rows} == {(b, f"{s} @ {b}") for b, s in stages.items()}
+    for row in rows:
+        assert row["effect"] == pytest.approx(contrast(records, stages[row["budget"]], row["budget"], row["term"]))
+    marks = section.pictures[0].marks
+    assert [mark.label for mark in marks[:3]] == ["D total_batch"] * 3
+    assert {mark.series: mark.hollow for mark in marks} == {
+        "2 min (pilot)": True, "5 min (screen)": False, "10 min (screen)": False,
+    }  # fmt: skip
+
+
+def test_a_picture_names_the_levels_of_factors_that_share_a_lever():
+    study = a_study()
+    twice = Factor(letter="F", lever=LEVERS[0], low=6, high=7, kind="int")
+    evidence = Evidence(
+        study=replace(study, factors=(*FACTORS, twice)), plans=(), records=(), effects=(), conditions=(), verdicts=(),
+        table=None,
+    )  # fmt: skip
+    assert evidence.named("A") == "A depth 6 \u2192 8"
+    assert evidence.named("F") == "F depth 6 \u2192 7"
+    assert evidence.named("B") == "B aspect"
+
+
+def test_conditions_over_hosts_have_a_panel_a_package_with_their_single_runs(found, records):
+    section = found["over-hosts"]
+    marks = section.pictures[0].marks
+    # At 10 minutes the hosts have two conditions in common: no order.
+    assert list(dict.fromkeys(mark.panel for mark in marks)) == [
+        "Windows A100, 1 h (n = 4)", "Linux L40S, 1 h (n = 4)", "Linux L40S, 24 h (n = 2)",
+        "Windows A100, 24 h (n = 2)",
+    ]  # fmt: skip
+    mark = next(m for m in marks if m.panel.startswith("Linux L40S, 1 h") and m.label == "c07")
+    runs = [x for own in values(records, "linux", "1 h")["c07"].values() for x in own]
+    assert (mark.runs, mark.hollow) == (tuple(runs), False)
+    assert mark.value == pytest.approx(fmean(runs))
+    assert section.claims == (
+        "bridge-d8 has the best mean in 4 of 4 packages on two hosts or more (long @ 1 h, linux @ 1 h, "
+        "linux-24h @ 24 h and windows-24h @ 24 h; descriptive only, fewer than 3 seeds: linux-24h @ 24 h and "
+        "windows-24h @ 24 h).",
+    )
 
 
 def test_pooled_effects_and_their_change_with_the_budget(found, records):
@@ -277,6 +328,15 @@ def test_relaxation_is_the_loss_of_size(found, records):
         short, long = (contrast(records, "screen", budget, row["term"]) for budget in (row["from"], row["to"]))
         assert row["shrinkage"] == pytest.approx(abs(short) - abs(long))
     assert found["relaxation-screen"].claims[0].startswith("H1 in stage screen on Windows A100: |effect| shrinks")
+
+
+def test_a_stage_of_one_condition_shows_its_mean_and_orders_nothing(found, records):
+    section = found["ordering-probe"]
+    (row,) = rows_of(section.tables[0])
+    runs = [x for own in values(records, "probe", "2 min")["bridge-d6"].values() for x in own]
+    assert (row["condition"], row["n"]) == ("bridge-d6", 3)
+    assert (row["mean"], row["sd"]) == pytest.approx((fmean(runs), stdev(runs)))
+    assert (section.claims, section.pictures) == ((), ())
 
 
 def test_wins_are_counted_over_all_pairs_and_name_their_members(found, records):
@@ -306,6 +366,9 @@ def test_shares_of_the_sum_of_squares_by_hand(found, records):
             groups.setdefault(key[index], []).append(y)
         return sum(len(own) * (fmean(own) - grand) ** 2 for own in groups.values()) / total
 
+    bars = found["shares-confirm"].pictures[0]
+    assert bars.bars
+    assert [m.value for m in bars.marks[:2]] == pytest.approx([between(0), between(1)])
     eta = {row["term"]: row["eta_sq"] for row in rows_of(found["shares-confirm"].tables[0])}
     assert [eta[name] for name in ("budget", "condition", "seed")] == pytest.approx([between(i) for i in range(3)])
     assert sum(eta.values()) == pytest.approx(1.0)

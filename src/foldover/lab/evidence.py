@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from foldover.core import AnalysisError, ConditionSummary, Effect, Package, RunRecord, Study, Verdict
 from foldover.lab.analysis import Analysis
 from foldover.planning import Condition, Plan
+from foldover.report.numbers import setting
 from foldover.report.section import Section
 from foldover.stats import Moments, Table, moments, tabulate
 
@@ -40,6 +41,15 @@ class Evidence:
     def sign(self) -> float:
         """1 where less is better, -1 where more is."""
         return 1.0 if self.study.direction == "minimize" else -1.0
+
+    def named(self, term: str) -> str:
+        """What pictures call a factor: its letter and lever, with the levels where other factors share the lever."""
+        factor = next((each for each in self.study.factors if each.letter == term), None)
+        if factor is None:
+            return term
+        short = f"{term} {factor.lever.rpartition('.')[2]}"
+        is_shared = sum(each.lever == factor.lever for each in self.study.factors) > 1
+        return f"{short} {setting(factor.low)} \u2192 {setting(factor.high)}" if is_shared else short
 
     def stages(self, *kinds: str) -> list[StageView]:
         """The planned stages of these kinds (all where none is named), in order, each with its plans together."""

@@ -12,6 +12,7 @@ from foldover.lab.sections_bridges import across_hosts, refinement, separation, 
 from foldover.lab.sections_budgets import by_speed, fidelity, pairing
 from foldover.lab.sections_conditions import ordering, reruns, shares, wins
 from foldover.lab.sections_effects import effects_by_budget, pooled_follow_up, relaxing
+from foldover.lab.sections_overview import over_hosts, over_screens
 from foldover.lab.sections_program import accounting, program
 from foldover.lab.sections_searches import greedy_updates, other_searches, random_batches
 from foldover.planning import Plan
@@ -43,14 +44,14 @@ def sections_of(
     evidence = evidence_from(study, plans, analysis, verdicts)
     if not evidence.plans:
         return ()
-    counted = accounting(evidence)
-    found: list[Section] = [*([counted] if counted is not None else []), program(evidence)]
+    first = (accounting(evidence), program(evidence), over_screens(evidence))
+    found = [section for section in first if section is not None]
     for view in evidence.stages():
         makers = {"screen": _OF_SCREENS, "search": _OF_SEARCHES}.get(view.kind, _OF_CONDITIONS)
         found += [section for make in makers if (section := make(view)) is not None]
     found += across_hosts(evidence)
-    last = next_surface(evidence)
-    return tuple(_with_own_names([*found, *([last] if last is not None else [])]))
+    last = (over_hosts(evidence), next_surface(evidence))
+    return tuple(_with_own_names([*found, *(section for section in last if section is not None)]))
 
 
 def next_surface(evidence: Evidence) -> Section | None:

@@ -19,10 +19,9 @@ def ordering(view: StageView) -> Section | None:
             (s for s in view.evidence.conditions if s.package == package.name),
             key=lambda s: (view.evidence.sign * s.mean, s.condition),
         )
-        if len(own) < 2:
+        if not own:
             continue
         name, budget = f"ordering-{slug(package.name)}", package.budget.label()
-        claims.append(_best(view, package, own))
         tables.append(
             SectionTable(
                 name=name,
@@ -45,6 +44,10 @@ def ordering(view: StageView) -> Section | None:
                 note=_limits(view, package),
             )
         )
+        if len(own) == 1:
+            continue  # nothing to order
+        claims.append(_best(view, package, own))
+        runs = view.runs(package)
         pictures.append(
             SectionPicture(
                 name=f"figure-{name}",
@@ -58,6 +61,7 @@ def ordering(view: StageView) -> Section | None:
                         low=s.low,
                         high=s.high,
                         hollow=view.is_descriptive(package),
+                        runs=tuple(runs.get(s.condition, ())),
                     )
                     for s in own
                 ),
@@ -148,6 +152,16 @@ def shares(view: StageView) -> Section | None:
                 ),
                 rows=tuple(rows),
                 decimals=4,
+            ),
+        ),
+        pictures=(
+            SectionPicture(
+                name=f"figure-eta-{view.slug}",
+                title=f"Shares of the sum of squares ({view.where})",
+                axis="\u03b7\u00b2",
+                marks=tuple(Mark(label=str(row[0]), series="share", value=row[3]) for row in rows),
+                zero=True,
+                bars=True,
             ),
         ),
     )

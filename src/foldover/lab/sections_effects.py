@@ -214,12 +214,12 @@ def _effects_picture(view: StageView, effects: list[Effect]) -> SectionPicture:
     size = {e.term: max(abs(other.estimate) for other in effects if other.term == e.term) for e in effects}
     marks = [
         Mark(
-            label=effect.term,
+            label=view.evidence.named(effect.term),
             series=effect.budget,
             value=effect.estimate,
             low=effect.low,
             high=effect.high,
-            hollow=effect.retained is None,
+            hollow=effect.retained is None or view.is_fixed,
         )
         for effect in sorted(effects, key=lambda e: -size[e.term])
     ]
