@@ -17,13 +17,17 @@ from foldover.planning.strategies import (
     Trial,
     asha,
     bohb,
+    bracket_of,
     brackets,
     continue_with,
     greedy,
+    halving,
     hyperband,
     incumbent,
     population,
+    promotions,
     random_batches,
+    rungs,
     spend,
     staged,
     tpe,
@@ -32,16 +36,18 @@ from foldover.planning.strategies.trial import corners, generator_of
 
 SPACE = corners("ABCDE")
 ROWS = tuple((a, b, c, d, a * b * c * d) for a, b, c, d in itertools.product((-1.0, 1.0), repeat=4))
+RUNGS = (1.0, 3.0, 9.0)
 SLOPES = (0.02, 0.01, -0.005, 0.04, 0.0)
 
 MAKERS = {
     "random": lambda seed: random_batches(SPACE, budget=9.0, batch=8, seed=seed),
     "greedy": lambda seed: greedy(SPACE, budget=9.0, seed=seed),
-    "hyperband": lambda seed: hyperband(SPACE, least=1.0, largest=9.0, seed=seed),
-    "asha": lambda seed: asha(SPACE, least=1.0, largest=9.0, seed=seed),
+    "halving": lambda seed: halving(SPACE, budgets=RUNGS, size=9, seed=seed),
+    "hyperband": lambda seed: hyperband(SPACE, budgets=RUNGS, seed=seed),
+    "asha": lambda seed: asha(SPACE, budgets=RUNGS, seed=seed),
     "tpe": lambda seed: tpe(SPACE, budget=9.0, seed=seed, num_random=4),
-    "bohb": lambda seed: bohb(SPACE, least=1.0, largest=9.0, seed=seed),
-    "population": lambda seed: population(SPACE, budgets=(1.0, 3.0, 9.0), size=4, seed=seed),
+    "bohb": lambda seed: bohb(SPACE, budgets=RUNGS, seed=seed),
+    "population": lambda seed: population(SPACE, budgets=RUNGS, size=4, seed=seed),
     "staged": lambda seed: staged(SPACE, Staged(screen=ROWS, budget=3.0, seeds=3, target=9.0)),
 }
 
@@ -95,7 +101,7 @@ def test_failures_cost_and_do_not_stop_the_search(name):
 
 def test_hyperband_has_the_brackets_of_its_algorithm():
     # R = 81, eta = 3, worked by hand from n = ceil((s_max + 1) eta^s / (s + 1)) and floor(n eta^-i).
-    found = [(b.sizes, b.budgets) for b in brackets(least=1.0, largest=81.0)]
+    found = [(b.sizes, b.budgets) for b in brackets((1.0, 3.0, 9.0, 27.0, 81.0))]
     assert found == [
         ((81, 27, 9, 3, 1), (1.0, 3.0, 9.0, 27.0, 81.0)),
         ((34, 11, 3, 1), (3.0, 9.0, 27.0, 81.0)),
@@ -104,11 +110,55 @@ def test_hyperband_has_the_brackets_of_its_algorithm():
         ((5,), (81.0,)),
     ]
     with pytest.raises(DesignError, match="Hyperband needs"):
-        brackets(least=2.0, largest=1.0)
+        brackets((2.0, 1.0))
+
+
+def test_rungs_rise_by_the_rate_to_the_largest():
+    assert rungs(least=1.0, largest=81.0) == (1.0, 3.0, 9.0, 27.0, 81.0)
+    assert rungs(least=2.0, largest=10.0) == pytest.approx((10.0 / 3.0, 10.0))  # 1.1 would be below the least
+    assert rungs(least=7.0, largest=7.0) == (7.0,)
+    with pytest.raises(DesignError, match="rungs need"):
+        rungs(least=2.0, largest=1.0)
+
+
+def halved_by_hand(values, sizes):
+    """Which of the runs take a point on, walked through bracket by bracket, from the values of the runs."""
+    left, flags = list(values), []
+    while left:
+        survivors = sizes[0]
+        for rung, size in enumerate(sizes):
+            asked, left = left[: min(size, survivors)], left[min(size, survivors) :]
+            flags += [rung > 0 for _ in asked]
+            survivors = sum(value is not None for value in asked)
+            if not survivors or not left:
+                break
+    return flags
+
+
+@pytest.mark.parametrize("fails", [lambda t: False, lambda t: t.levels[0] > 0, lambda t: t.seed % 5 == 1])
+def test_promotions_are_told_from_the_order_and_the_failures(fails):
+    spent = spend(MAKERS["halving"](7), lambda t: None if fails(t) else noisy(t), total=170.0)
+    has_value = [result.value is not None for result in spent.results]
+    found = promotions((bracket_of(9, RUNGS, eta=3.0),), has_value)
+    assert list(found) == halved_by_hand([result.value for result in spent.results], (9, 3, 1))
+    # Every bracket begins at the first rung: what is above it was promoted.
+    assert list(found) == [result.trial.budget > 1.0 for result in spent.results]
+    assert promotions((bracket_of(9, RUNGS, eta=3.0),), []) == ()
+
+
+def test_a_bracket_that_begins_higher_promotes_nothing_there():
+    flags = promotions(brackets(RUNGS), [True] * 22)
+    assert [flags[:9], flags[9:13], flags[13:18], flags[18], flags[19:22]] == [
+        (False,) * 9,
+        (True,) * 4,
+        (False,) * 5,
+        True,
+        (False,) * 3,
+    ]
 
 
 def test_a_rung_keeps_its_best():
-    results = spend(hyperband(SPACE, least=1.0, largest=9.0, seed=5), exact, total=9 + 9 + 9).results
+    results = spend(hyperband(SPACE, budgets=RUNGS, seed=5), exact, total=9 + 9 + 9).results
     by_budget = {budget: [r for r in results if r.trial.budget == budget] for budget in (1.0, 3.0, 9.0)}
     assert [len(rung) for rung in by_budget.values()] == [9, 3, 1]
     for lower, upper in itertools.pairwise(by_budget.values()):
@@ -117,7 +167,7 @@ def test_a_rung_keeps_its_best():
 
 
 def test_asha_promotes_only_from_the_top_third():
-    results = spend(asha(SPACE, least=1.0, largest=9.0, seed=2), exact, total=150.0).results
+    results = spend(asha(SPACE, budgets=RUNGS, seed=2), exact, total=150.0).results
     for i, result in enumerate(results):
         if result.trial.budget == 1.0:
             continue

@@ -21,6 +21,7 @@ def plan_text(outline: Outline) -> str:
     for stage in outline.stages:
         lines += [*_stage_lines(stage), ""]
     bound = "at most " if any(stage.is_upper for stage in outline.stages) else ""
+    bound = "about " if any(stage.is_expected for stage in outline.stages) else bound
     lines.append(
         f"total: {bound}{outline.total_runs} runs, about {duration(outline.total_wall_seconds)} with "
         f"{outline.jobs} at a time"
@@ -33,11 +34,9 @@ def plan_text(outline: Outline) -> str:
 
 
 def _stage_lines(stage: OutlineStage) -> list[str]:
-    bound = "at most " if stage.is_upper else ""
     lines = [
-        f"stage {stage.name} ({stage.kind}): {bound}{stage.num_conditions} conditions x "
-        f"{len(stage.budgets)} budgets ({', '.join(stage.budgets)}) x {len(stage.seeds)} seeds "
-        f"({', '.join(map(str, stage.seeds))}){_reruns(stage)}{_runs(stage)}, about {duration(stage.cost.wall_seconds)}"
+        f"stage {stage.name} ({stage.kind}): {_size(stage)}{_reruns(stage)}{_runs(stage)}, "
+        f"about {duration(stage.cost.wall_seconds)}"
     ]
     if stage.design is not None:
         lines += _design_lines(stage.design)
@@ -50,6 +49,15 @@ def _stage_lines(stage: OutlineStage) -> list[str]:
     return lines
 
 
+def _size(stage: OutlineStage) -> str:
+    budgets = f"{len(stage.budgets)} budgets ({', '.join(stage.budgets)})"
+    if stage.is_expected:
+        return f"runs of {budgets}, seed {stage.seeds[0]}"
+    bound = "at most " if stage.is_upper else ""
+    seeds = f"{len(stage.seeds)} seeds ({', '.join(map(str, stage.seeds))})"
+    return f"{bound}{stage.num_conditions} conditions x {budgets} x {seeds}"
+
+
 def _reruns(stage: OutlineStage) -> str:
     return (f" x {stage.reruns} reruns" if stage.reruns > 1 else "") + (f" on {stage.host}" if stage.host else "")
 
@@ -57,7 +65,7 @@ def _reruns(stage: OutlineStage) -> str:
 def _runs(stage: OutlineStage) -> str:
     cost = stage.cost
     if not cost.trunks:
-        return f" = {cost.runs} runs"
+        return f" = {'about ' if stage.is_expected else ''}{cost.runs} runs"
     return f" = {cost.runs - cost.trunks} runs, {cost.continued} of them from a state, and {cost.trunks} that train it"
 
 

@@ -1,6 +1,6 @@
 """The vocabulary of foldover: frozen records and the standard library, nothing else."""
 
-from foldover.core.budget import Budget, Limit, LimitKind
+from foldover.core.budget import Budget, Limit, LimitKind, common_ratio, ladder_to
 from foldover.core.design import Design, Row, RowKind
 from foldover.core.errors import (
     AnalysisError,
@@ -25,6 +25,8 @@ from foldover.core.recipe import Recipe, Resolved
 from foldover.core.run import Artifact, Failure, MeasuredBy, Outcome, RunRecord, RunSpec, Status
 from foldover.core.settings import Settings
 from foldover.core.study import (
+    BY_RATE,
+    OVER_RUNGS,
     Branch,
     Correction,
     DesignRequest,
@@ -43,10 +45,13 @@ from foldover.core.study import (
     Study,
 )
 from foldover.core.values import EMPTY, Scalar, Values
-from foldover.core.wire import WIRE_VERSION, digest, from_json, from_plain, to_json, to_plain
+from foldover.core.wire import LATER, WIRE_VERSION, digest, from_json, from_plain, to_json, to_plain
 
 __all__ = [
+    "BY_RATE",
     "EMPTY",
+    "LATER",
+    "OVER_RUNGS",
     "WIRE_VERSION",
     "AnalysisError",
     "Artifact",
@@ -109,9 +114,11 @@ __all__ = [
     "Values",
     "Verdict",
     "bind",
+    "common_ratio",
     "digest",
     "from_json",
     "from_plain",
+    "ladder_to",
     "lever",
     "levers_of",
     "natural_levels",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -68,6 +69,32 @@ class Limit:
             if self.amount >= size and self.amount % size == 0:
                 return f"{self.amount / size:.12g} {unit}"
         return f"{self.amount:.12g} s"
+
+
+def common_ratio(limits: Sequence[Limit]) -> float | None:
+    """How many times as long as the one before each of two or more limits of one kind is; None where they differ.
+
+    Agreement is to a thousandth, and to less than one step, token or FLOP: a ladder that is scaled and rounded stays
+    one. A ratio that is whole within that is given as whole.
+    """
+    top, largest = len(limits) - 1, limits[-1].amount
+    mean = (largest / limits[0].amount) ** (1.0 / top)
+    least_slack = 0.0 if limits[-1].kind == "seconds" else 0.999
+    for ratio in (float(round(mean)), mean):
+        steps = [largest / ratio ** (top - i) if ratio > 1.0 else 0.0 for i in range(top + 1)]
+        gaps = [abs(limit.amount - step) for limit, step in zip(limits, steps, strict=True)]
+        if all(gap <= max(least_slack, 1e-3 * step) for gap, step in zip(gaps, steps, strict=True)):
+            return ratio
+    return None
+
+
+def ladder_to(limit: Limit, *, ratio: float, rungs: int) -> tuple[Limit, ...]:
+    """Rising limits up to `limit`, each `ratio` times the one before, rounded so that they can be written down."""
+    found = []
+    for i in range(rungs - 1, -1, -1):
+        amount = float(f"{limit.amount / ratio**i:.6g}")
+        found.append(Limit(kind=limit.kind, amount=amount if limit.kind == "seconds" else max(1.0, round(amount))))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from foldover.core.budget import Budget
+from foldover.core.budget import Budget, Limit
+from foldover.core.errors import DesignError
 from foldover.core.factor import Factor
 from foldover.core.recipe import Recipe
 from foldover.core.values import EMPTY, Values
+from foldover.core.wire import LATER
 
 StageKind = Literal["screen", "confirm", "refine", "replicate", "search", "bridge", "anchors"]
-Strategy = Literal["greedy", "random", "tpe"]
+Strategy = Literal["greedy", "random", "tpe", "halving", "hyperband", "asha", "bohb", "population"]
 Direction = Literal["minimize", "maximize"]
 Correction = Literal["bh", "by", "holm", "bonferroni"]
 PackageRole = Literal["compared", "trunk"]
@@ -75,18 +77,34 @@ class Pick:
     label: str = ""
 
 
+# Over several budgets, its rungs; and those of them that promote by a rate, which the rungs must have in common.
+OVER_RUNGS: frozenset[str] = frozenset({"halving", "hyperband", "asha", "bohb", "population"})
+BY_RATE: frozenset[str] = OVER_RUNGS - {"population"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """A strategy that asks for runs one batch after the other, until it has had `runs`.
+    """A strategy that asks for runs one batch after the other: at one budget `runs` of them, over rungs for a `cost`.
 
-    levels: coded levels of a factor, one tuple a letter of `letters` (the others have low and high).
+    runs: None over rungs; cost: what their limits may add up to, None at one budget. batch: how many are asked for at
+    once (`random`, `asha`), begin a bracket (`halving`) or make a generation (`population`); 1 for the others. levels:
+    coded levels of a factor, one tuple a letter of `letters` (the others have low and high).
     """
 
     strategy: Strategy
-    runs: int
+    runs: int | None
     batch: int = 1
     letters: tuple[str, ...] = ()
     levels: tuple[tuple[float, ...], ...] = ()
+    cost: Limit | None = field(default=None, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        is_over_rungs = self.strategy in OVER_RUNGS
+        if (self.runs is None) != is_over_rungs or (self.cost is not None) != is_over_rungs:
+            raise DesignError(
+                f"a search by {self.strategy} is given its {'cost' if is_over_rungs else 'runs'}",
+                value=(self.runs, self.cost),
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

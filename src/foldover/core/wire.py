@@ -1,7 +1,8 @@
 """Canonical JSON and digests of core records, both directions.
 
 A record is written as an object of its fields; `Values` as an object of its values; tuples as arrays.
-Numbers must be finite. Reading checks types and refuses unknown and missing fields.
+Numbers must be finite. Reading checks types and refuses unknown and missing fields. A field that came after records had
+been digested is `LATER`: it is written only where it differs from its default, so that digests stay.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from foldover.core.errors import LedgerError, UserError
 from foldover.core.values import Values
 
 WIRE_VERSION = 1
+LATER: Mapping[str, bool] = {"later": True}  # metadata of a field with a default
 
 _T = TypeVar("_T")
 _PLAIN = frozenset([str, int, float, bool, type(None)])
@@ -29,7 +31,11 @@ def to_plain(value: object) -> Any:
     if type(value) in _PLAIN:
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: to_plain(getattr(value, name)) for name in _fields_of(type(value))}
+        plain = {name: to_plain(getattr(value, name)) for name in _fields_of(type(value))}
+        for name, default in _later_of(type(value)):
+            if getattr(value, name) == default:
+                del plain[name]
+        return plain
     if isinstance(value, Mapping):
         return {str(name): to_plain(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
@@ -70,6 +76,12 @@ def digest(value: object) -> str:
 def _fields_of(kind: Any) -> tuple[str, ...]:
     """What a record is made of; what it works out of that and keeps is no part of it."""
     return tuple(field.name for field in dataclasses.fields(kind) if field.init)
+
+
+@functools.cache
+def _later_of(kind: Any) -> tuple[tuple[str, object], ...]:
+    """The later fields of a record, with their defaults."""
+    return tuple((field.name, field.default) for field in dataclasses.fields(kind) if field.metadata.get("later"))
 
 
 @functools.cache

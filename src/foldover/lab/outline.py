@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from foldover.core import Design, Stage, Study, Values, natural_levels
 from foldover.lab.staging import cost_of, plan_stage
-from foldover.planning import Condition, Cost, Plan, expand
+from foldover.planning import Condition, Cost, Plan, expand, expected_runs, most_runs, space_of
 from foldover.ports import Trainer
 from foldover.trainers import get_trainer
 
@@ -36,7 +36,11 @@ class OutlineTrunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutlineStage:
-    """A stage: what is known of it before the first run. is_upper: runs and cost are an upper bound."""
+    """A stage: what is known of it before the first run.
+
+    is_upper: runs and cost are an upper bound; is_expected: they are what a search over rungs has if none of its runs
+    fails.
+    """
 
     name: str
     kind: str
@@ -51,6 +55,7 @@ class OutlineStage:
     cost: Cost
     is_upper: bool
     notes: tuple[str, ...]
+    is_expected: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +97,10 @@ def outline(study: Study, *, jobs: int) -> Outline:
             dearest = max(plan.conditions, key=lambda c: _seconds(study, trainer, stage, c))
             stages.append(_screen_outline(study, trainer, stage, plan, jobs))
             continue
-        assert dearest is not None, "the study file makes sure that a screen comes first"
-        stages.append(_later_outline(study, trainer, stage, dearest, jobs))
+        dearest = dearest or _baseline(study, trainer)
+        is_over_rungs = stage.search is not None and stage.search.cost is not None
+        outlined = _rungs_outline if is_over_rungs else _later_outline
+        stages.append(outlined(study, trainer, stage, dearest, jobs))
     return Outline(
         study=study.name,
         question=study.question,
@@ -148,12 +155,7 @@ def _hosts(study: Study, stages: Sequence[OutlineStage]) -> tuple[OutlineHost, .
     found = []
     for label in dict.fromkeys(stage.host for stage in stages):
         own = [(study.stage(stage.name), stage) for stage in stages if stage.host == label]
-        seconds = sum(
-            budget.limit.amount * outlined.num_conditions * (1 if stage.search else len(stage.seeds)) * stage.reruns
-            for stage, outlined in own
-            for budget in stage.budgets
-            if budget.limit.kind == "seconds"
-        )
+        seconds = sum(_training_seconds(stage, outlined) for stage, outlined in own)
         price = next((host.hourly_cost for host in study.hosts if host.label == label), 0.0)
         found.append(
             OutlineHost(
@@ -165,6 +167,14 @@ def _hosts(study: Study, stages: Sequence[OutlineStage]) -> tuple[OutlineHost, .
             )
         )
     return tuple(found)
+
+
+def _training_seconds(stage: Stage, outlined: OutlineStage) -> float:
+    """The sum of limits in time; of a search over rungs all that it may spend."""
+    if stage.search is not None and stage.search.cost is not None:
+        return stage.search.cost.amount if stage.search.cost.kind == "seconds" else 0.0
+    times = outlined.num_conditions * (1 if stage.search else len(stage.seeds)) * stage.reruns
+    return sum(budget.limit.amount * times for budget in stage.budgets if budget.limit.kind == "seconds")
 
 
 def _before_verdicts(stage: Stage) -> Stage:
@@ -199,7 +209,7 @@ def _later_outline(study: Study, trainer: Trainer, stage: Stage, dearest: Condit
     number = stage.best + stage.worst if stage.kind == "confirm" else bridges
     if stage.picks:
         number = sum(1 if pick.condition else pick.best + pick.worst for pick in stage.picks)
-    if stage.search is not None:
+    if stage.search is not None and stage.search.runs is not None:
         number = stage.search.runs
     copies = [replace(dearest, label=f"{stage.kind}-{i}") for i in range(number)]
     return OutlineStage(
@@ -217,6 +227,52 @@ def _later_outline(study: Study, trainer: Trainer, stage: Stage, dearest: Condit
         is_upper=stage.kind in ("confirm", "refine") and not stage.picks,
         notes=(),
     )
+
+
+def _rungs_outline(study: Study, trainer: Trainer, stage: Stage, dearest: Condition, jobs: int) -> OutlineStage:
+    search = stage.search
+    assert search is not None, "it has a strategy over rungs"
+    assert search.cost is not None, "a search over rungs has a cost"
+    counts = expected_runs(search, stage.budgets, space_of(study, search))
+    runs = [
+        run
+        for budget, count in zip(stage.budgets, counts, strict=True)
+        for run in expand(
+            study,
+            replace(stage, budgets=(budget,)),
+            [replace(dearest, label=f"search-{i}") for i in range(count)],
+        ).runs
+    ]
+    rungs = ", ".join(f"{count} of {budget.label()}" for budget, count in zip(stage.budgets, counts, strict=True))
+    how = "about " if search.strategy == "asha" else ""
+    notes = [
+        f"{search.strategy}: never more than {search.cost.label()} in all; {how}{rungs} if none fails, and at most "
+        f"{most_runs(search, stage.budgets)} runs"
+    ]
+    if not counts[-1]:
+        notes.append(f"the cost does not pay for a run of {stage.budgets[-1].label()}, which is the one that counts")
+    return OutlineStage(
+        name=stage.name,
+        kind=stage.kind,
+        budgets=tuple(budget.label() for budget in stage.budgets),
+        seeds=stage.seeds,
+        reruns=stage.reruns,
+        host=study.host_of(stage),
+        design=None,
+        conditions=(),
+        trunks=(),
+        num_conditions=len(runs),
+        cost=cost_of(study, trainer, runs, jobs=jobs),
+        is_upper=False,
+        notes=tuple(notes),
+        is_expected=True,
+    )
+
+
+def _baseline(study: Study, trainer: Trainer) -> Condition:
+    """What a search costs that no screen comes before: about as much as the baseline."""
+    derived = trainer.resolve(study.baseline).derived
+    return Condition(label="baseline", role="search", levels=(), recipe=study.baseline, derived=derived)
 
 
 def _seconds(study: Study, trainer: Trainer, stage: Stage, condition: Condition) -> float:

@@ -161,17 +161,17 @@ def problem_of(request: RaceRequest) -> Problem:
 
 def moves_of(request: RaceRequest, name: str, repetition: int, space: Space) -> Moves:
     """A strategy of that name as the request sets it up."""
-    target, least = request.target, request.least
+    target, ladder = request.target, strategies.rungs(least=request.least, largest=request.target)
     rows = half_fraction() if len(space.letters) == len(LETTERS) else space.points()
     plan = Staged(screen=rows, budget=request.short, seeds=request.screen_seeds, target=target)
     makers: Mapping[str, Callable[[], Moves]] = {
         "staged": lambda: strategies.staged(space, plan),
         "greedy": lambda: strategies.greedy(space, budget=target, seed=repetition),
         "random": lambda: strategies.random_batches(space, budget=target, batch=16, seed=repetition),
-        "hyperband": lambda: strategies.hyperband(space, least=least, largest=target, seed=repetition),
-        "asha": lambda: strategies.asha(space, least=least, largest=target, seed=repetition),
+        "hyperband": lambda: strategies.hyperband(space, budgets=ladder, seed=repetition),
+        "asha": lambda: strategies.asha(space, budgets=ladder, seed=repetition),
         "tpe": lambda: strategies.tpe(space, budget=target, seed=repetition),
-        "bohb": lambda: strategies.bohb(space, least=least, largest=target, seed=repetition),
+        "bohb": lambda: strategies.bohb(space, budgets=ladder, seed=repetition),
         "population": lambda: strategies.population(
             space, budgets=(target / 4, target / 2, target), size=8, seed=repetition
         ),

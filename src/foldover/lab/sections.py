@@ -14,6 +14,7 @@ from foldover.lab.sections_conditions import ordering, reruns, shares, wins
 from foldover.lab.sections_effects import effects_by_budget, pooled_follow_up, relaxing
 from foldover.lab.sections_overview import over_hosts, over_screens
 from foldover.lab.sections_program import accounting, program
+from foldover.lab.sections_rungs import matched_searches, over_rungs
 from foldover.lab.sections_searches import greedy_updates, other_searches, random_batches
 from foldover.planning import Plan
 from foldover.planning.followup import surface_follow_up
@@ -34,7 +35,7 @@ _OF_SCREENS: tuple[Maker, ...] = (
     reruns,
 )
 _OF_CONDITIONS: tuple[Maker, ...] = (ordering, wins, shares, refinement, separation, sizes, fidelity, reruns)
-_OF_SEARCHES: tuple[Maker, ...] = (greedy_updates, random_batches, other_searches)
+_OF_SEARCHES: tuple[Maker, ...] = (greedy_updates, random_batches, other_searches, over_rungs)
 
 
 def sections_of(
@@ -49,6 +50,7 @@ def sections_of(
     for view in evidence.stages():
         makers = {"screen": _OF_SCREENS, "search": _OF_SEARCHES}.get(view.kind, _OF_CONDITIONS)
         found += [section for make in makers if (section := make(view)) is not None]
+    found += matched_searches(evidence)
     found += across_hosts(evidence)
     last = (over_hosts(evidence), next_surface(evidence))
     return tuple(_with_own_names([*found, *(section for section in last if section is not None)]))

@@ -1,4 +1,4 @@
-"""Sections on searches at matched cost: what greedy search accepted, when a region was hit, and random batches."""
+"""Sections on searches at one budget: what greedy search accepted, when a region was hit, and random batches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from foldover.core import Package, RunRecord
+from foldover.core import Package, RunRecord, RunSpec
 from foldover.lab.evidence import Evidence, StageView
 from foldover.report.numbers import counted, listed, plain
 from foldover.report.section import Section, SectionTable, columns
@@ -49,7 +49,7 @@ def greedy_updates(view: StageView) -> Section | None:
             f"Greedy search at {budget} ({package.name}, {counted(len(steps), 'run')}) accepted "
             f"{counted(len(kept), 'run')} and ended with {last.held}"
             f"{f' ({plain(last.value)}, the value of one selected run)' if last.value is not None else ''}."
-            + (f" Its first run in the region {_words(region)} was number {hit}." if hit and region else "")
+            + (f" Its first run in the region {region_words(region)} was number {hit}." if hit and region else "")
         )
         tables.append(
             SectionTable(
@@ -131,9 +131,9 @@ def random_batches(view: StageView) -> Section | None:
 
 
 def other_searches(view: StageView) -> Section | None:
-    """The best run of a search that is neither greedy nor random."""
+    """The best run of a search at one budget that is neither greedy nor random."""
     search = view.evidence.study.stage(view.name).search
-    if search is None or search.strategy in ("greedy", "random"):
+    if search is None or search.cost is not None or search.strategy in ("greedy", "random"):
         return None
     rows = []
     for package in view.packages:
@@ -176,18 +176,14 @@ def region_of(evidence: Evidence) -> Mapping[str, float]:
 
 def steps_of(view: StageView, package: Package, region: Mapping[str, float]) -> list[Step]:
     """The runs of a search in the order in which they were asked for, with what was held after each."""
-    records = {r.spec.run_id: r for r in view.evidence.records}
-    asked = [run for plan in view.plans for run in plan.runs if run.package == package.name and not run.is_trunk]
     steps: list[Step] = []
     held, mark = "", None
-    for number, run in enumerate(asked, start=1):
-        record = records.get(run.run_id)
-        value = _value(record, view.evidence.study.response)
+    own = [(run, value) for run, value in runs_of(view) if run.package == package.name]
+    for number, (run, value) in enumerate(own, start=1):
         again = held == run.condition
         accepted = value is not None and not again and (mark is None or view.evidence.sign * (value - mark) < 0)
         if value is not None and (accepted or again):
             held, mark = run.condition, value
-        place = dict(zip(view.evidence.letters, run.levels, strict=False))
         steps.append(
             Step(
                 number=number,
@@ -197,10 +193,23 @@ def steps_of(view: StageView, package: Package, region: Mapping[str, float]) -> 
                 value=value,
                 accepted=accepted,
                 held=held,
-                in_region=bool(region) and all(place.get(f, 0.0) * x > 0 for f, x in region.items()),
+                in_region=is_in_region(view, run, region),
             )
         )
     return steps
+
+
+def runs_of(view: StageView) -> list[tuple[RunSpec, float | None]]:
+    """The runs of a stage in the order in which they were asked for, each with its response; None where it has none."""
+    records = {r.spec.run_id: r for r in view.evidence.records}
+    asked = [run for plan in view.plans for run in plan.runs if not run.is_trunk]
+    return [(run, _value(records.get(run.run_id), view.evidence.study.response)) for run in asked]
+
+
+def is_in_region(view: StageView, run: RunSpec, region: Mapping[str, float]) -> bool:
+    """Whether a run stands on the better side of every factor that spans the region."""
+    place = dict(zip(view.evidence.letters, run.levels, strict=False))
+    return bool(region) and all(place.get(letter, 0.0) * level > 0 for letter, level in region.items())
 
 
 def benchmarks(view: StageView, package: Package) -> dict[str, float]:
@@ -225,5 +234,6 @@ def _value(record: RunRecord | None, response: str) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _words(region: Mapping[str, float]) -> str:
+def region_words(region: Mapping[str, float]) -> str:
+    """`A low and D low`."""
     return listed(f"{letter} {'low' if level < 0 else 'high'}" for letter, level in region.items())

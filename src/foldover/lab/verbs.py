@@ -42,7 +42,7 @@ def plan_next(session: Session) -> Plan | None:
         if not is_its_turn or not done.issuperset(stage.sources):
             continue
         plan = _plan(session, stage, tuple(plans.values()))
-        if held is not None and plan.runs == held.runs:
+        if held is not None and plan == held:
             continue  # its strategy has nothing more to ask for
         workspace.save_plan(plan)
         return plan
@@ -55,7 +55,8 @@ def _plan(session: Session, stage: Stage, plans: Sequence[Plan]) -> Plan:
     if held is not None:
         collect_ended(session, held)
         with session.ledger() as ledger:
-            values = ledger.responses(held.packages[0].name, session.study.response)
+            for package in held.packages:
+                values |= ledger.responses(package.name, session.study.response)
     analysis = analyse(session) if stage.sources else None
     return plan_stage(session.study, session.trainer, stage, plans, analysis, values=values)
 

@@ -92,13 +92,14 @@ class Workspace:
             lock.release()
 
     def save_plan(self, plan: Plan) -> None:
-        """Write down what a stage sets out to run. A stage is planned once; a search's plan may grow at its end."""
+        """Write down what a stage sets out to run. A stage is planned once; a search's plan may grow until it ends."""
         held = next((path for path in self._files("plans") if self._stage_of(path) == plan.stage), None)
         if held is None:
             self._save("plans", plan.stage, to_json(plan, indent=1))
             return
         before = self._plan_in(held)
-        if len(before.packages) != 1 or plan.runs[: len(before.runs)] != before.runs or plan.runs == before.runs:
+        is_search = all(condition.role == "search" for condition in before.conditions)
+        if not is_search or plan.runs[: len(before.runs)] != before.runs or before.end or plan == before:
             raise LedgerError(f"stage {plan.stage} has a file in plans already", fix="Facts are not rewritten.")
         write_atomic(held, to_json(plan, indent=1) + "\n")
 

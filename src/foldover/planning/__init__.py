@@ -6,7 +6,8 @@ from foldover.planning.gate import judge, rule_text
 from foldover.planning.plan import Condition, Plan
 from foldover.planning.recommend import Candidate, best_candidate, candidates, compare, recommend
 from foldover.planning.requests import with_follow_ups
-from foldover.planning.search import is_whole, plan_search
+from foldover.planning.rungs import carried_on, expected_runs, most_runs, what_is_left
+from foldover.planning.search import is_whole, plan_search, space_of, spent_by
 from foldover.planning.stages import (
     longest_budget,
     ordered_conditions,
@@ -27,15 +28,18 @@ __all__ = [
     "Sharing",
     "best_candidate",
     "candidates",
+    "carried_on",
     "compare",
     "cost_key",
     "count_reruns",
     "estimate_cost",
     "expand",
+    "expected_runs",
     "is_whole",
     "judge",
     "longest_budget",
     "measured_seconds",
+    "most_runs",
     "ordered_conditions",
     "package_name",
     "plan_confirm",
@@ -47,6 +51,9 @@ __all__ = [
     "recommend",
     "rule_text",
     "share_training",
+    "space_of",
     "spent_before",
+    "spent_by",
+    "what_is_left",
     "with_follow_ups",
 ]

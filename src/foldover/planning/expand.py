@@ -76,10 +76,10 @@ def package_of(study: Study, stage: Stage, budget_index: int, runs: Sequence[str
 
 def count_reruns(plan: Plan, earlier: Iterable[Plan]) -> Plan:
     """The plan with its reruns counted on from the runs of the same recipe, budget, seed and host in earlier plans."""
-    done = Counter(_cell(run) for other in earlier for run in other.runs if not run.is_trunk)
-    if not any(done[_cell(run)] for run in plan.runs):
+    done = Counter(cell_of(run) for other in earlier for run in other.runs if not run.is_trunk)
+    if not any(done[cell_of(run)] for run in plan.runs):
         return plan
-    renamed: dict[str, RunSpec] = {run.run_id: replace(run, rerun=run.rerun + done[_cell(run)]) for run in plan.runs}
+    renamed: dict[str, RunSpec] = {run.run_id: replace(run, rerun=run.rerun + done[cell_of(run)]) for run in plan.runs}
     packages = tuple(
         replace(package, runs=tuple(sorted(renamed[run_id].run_id for run_id in package.runs)))
         for package in plan.packages
@@ -87,7 +87,7 @@ def count_reruns(plan: Plan, earlier: Iterable[Plan]) -> Plan:
     return replace(plan, runs=tuple(renamed.values()), packages=packages)
 
 
-def _cell(run: RunSpec) -> tuple[str, Budget, int, str]:
+def cell_of(run: RunSpec) -> tuple[str, Budget, int, str]:
     """What reruns have in common."""
     return run.recipe.digest, run.budget, run.seed, run.host
 

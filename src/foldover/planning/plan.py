@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from foldover.core import Design, Package, Recipe, Resolved, RunSpec, Values
+from foldover.core import LATER, Design, Package, Recipe, Resolved, RunSpec, Values
 
 Resolve = Callable[[Recipe], Resolved]
 
@@ -27,7 +27,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a stage runs. runs: in the order of execution; notes: what a reader must know before paying."""
+    """What a stage runs. runs: in the order of execution; notes: what a reader must know before paying.
+
+    end: of a search by cost, why nothing more is asked for; "" while there may be more, and of all other stages.
+    """
 
     stage: str
     design: Design | None
@@ -35,6 +38,7 @@ class Plan:
     packages: tuple[Package, ...]
     runs: tuple[RunSpec, ...]
     notes: tuple[str, ...] = ()
+    end: str = field(default="", metadata=LATER)
 
     @property
     def compared(self) -> tuple[Package, ...]:

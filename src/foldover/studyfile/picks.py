@@ -15,6 +15,7 @@ from foldover.core import (
     Limit,
     Pick,
     Regime,
+    Search,
     StageKind,
     Values,
 )
@@ -46,6 +47,27 @@ class Draft:
     roles: frozenset[str] = frozenset()
     fixed: frozenset[str] = frozenset()
     can_judge: bool = True
+    search: Search | None = None
+
+    @property
+    def num_runs(self) -> int | None:
+        """At each budget; None where that is not the same, or not known before it is planned."""
+        if self.search is not None:
+            return self.search.runs
+        if self.num_conditions is None or self.seeds is None:
+            return None
+        return self.num_conditions * len(self.seeds) * self.reruns
+
+    @property
+    def cost(self) -> Limit | None:
+        """What the limits of its runs may add up to; None for limits of several kinds, or where that is not known."""
+        if self.search is not None and self.search.cost is not None:
+            return self.search.cost
+        kinds = {budget.limit.kind for budget in self.budgets or ()}
+        if self.num_runs is None or len(kinds) != 1:
+            return None
+        amounts = sum(budget.limit.amount for budget in self.budgets or ())
+        return Limit(kind=kinds.pop(), amount=self.num_runs * amounts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

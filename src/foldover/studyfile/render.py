@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from foldover.core import Budget, Factor, Host, Pick, Scalar, Stage, Study
+from foldover.core import Budget, Factor, Host, Limit, Pick, Scalar, Stage, Study
 from foldover.studyfile.sections import Allowance
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -122,7 +122,13 @@ def _search(stage: Stage) -> list[str]:
     search = stage.search
     if search is None:
         return []
-    lines = [f"strategy = {_scalar(search.strategy)}", f"runs = {search.runs}", f"batch = {search.batch}"]
+    lines = [f"strategy = {_scalar(search.strategy)}"]
+    if search.runs is not None:
+        lines.append(f"runs = {search.runs}")
+    if search.cost is not None and stage.matched_to is None:
+        lines.append(f"cost = {_limit(search.cost)}")
+    if search.batch != 1 or search.strategy == "asha":
+        lines.append(f"batch = {search.batch}")
     if search.letters:
         pairs = zip(search.letters, search.levels, strict=True)
         lines.append(f"levels = {{ {', '.join(f'{letter} = {_array(levels)}' for letter, levels in pairs)} }}")
@@ -142,12 +148,15 @@ def _common_allowance(budgets: Sequence[Budget]) -> Allowance:
     )
 
 
-def _budget(budget: Budget, common: Allowance) -> str:
-    amount = budget.limit.amount
+def _limit(limit: Limit) -> str:
     # Limit.parse reads no negative exponents, so a small number is written out.
-    number = str(int(amount)) if amount == int(amount) else format(Decimal(repr(amount)), "f")
-    limit = _scalar(f"{number}s" if budget.limit.kind == "seconds" else f"{number} {budget.limit.kind}")
-    own = ""
+    is_whole = limit.amount == int(limit.amount)
+    number = str(int(limit.amount)) if is_whole else format(Decimal(repr(limit.amount)), "f")
+    return _scalar(f"{number}s" if limit.kind == "seconds" else f"{number} {limit.kind}")
+
+
+def _budget(budget: Budget, common: Allowance) -> str:
+    limit, own = _limit(budget.limit), ""
     if budget.grace_seconds != common.grace_seconds:
         own += f", grace_seconds = {_scalar(budget.grace_seconds)}"
     if budget.artifact_bytes != common.artifact_bytes:

@@ -15,10 +15,8 @@ from foldover.core import (
     LeverSet,
     Pick,
     Regime,
-    Search,
     Stage,
     StageKind,
-    Strategy,
     Values,
 )
 from foldover.studyfile.generators import read_request
@@ -32,8 +30,9 @@ from foldover.studyfile.picks import (
     read_host,
     read_picks,
 )
+from foldover.studyfile.searches import SEARCH_KEYS, read_search
 from foldover.studyfile.sections import Allowance, read_budgets, read_name, read_values
-from foldover.studyfile.table import Report, Table, is_number, is_whole
+from foldover.studyfile.table import Report, Table, is_whole
 
 _REQUIRED = ("name", "kind", "budgets")
 _COMMON = (*_REQUIRED, "seeds", "seed", "regime", "reruns", "host", "package", "branch")
@@ -44,7 +43,7 @@ _OWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "replicate": ("pick",),
     "bridge": ("pick", "set"),
     "anchors": ("pick",),
-    "search": ("strategy", "runs", "batch", "levels", "matched_to"),
+    "search": SEARCH_KEYS,
 }
 # Confirming needs conditions that were compared; refining and fixing need verdicts on factors.
 _MAY_FOLLOW: Mapping[str, tuple[str, ...]] = {
@@ -152,7 +151,7 @@ def _draft(name: str, common: _Common, stage: Stage | None) -> Draft:
         labels_known = frozenset(labelled) if all(labelled) else None
         return replace(blank, num_conditions=num_picked(stage.picks), labels=labels_known, roles=roles)
     if stage.kind == "search":
-        return replace(blank, roles=frozenset(["search"]))
+        return replace(blank, roles=frozenset(["search"]), search=stage.search)
     roles = frozenset(["best", "worst"] if stage.kind == "confirm" else ["corner", "bridge"])
     return replace(blank, num_conditions=stage.best + stage.worst if stage.kind == "confirm" else None, roles=roles)
 
@@ -251,72 +250,12 @@ def _read_refine(table: Table, common: _Common, known: Known) -> Stage | None:
 
 
 def _read_search(table: Table, common: _Common, known: Known) -> Stage | None:
-    for key in ("strategy", "runs"):
-        table.require(key)
-    strategy = table.choice("strategy", get_args(Strategy))
-    runs, batch = table.whole("runs", at_least=1), table.whole("batch", at_least=1)
-    levels = _levels(table, known.factors)
-    if common.seeds is not None and len(common.seeds) != 1:
-        table.problem("seeds", "a search takes one seed; its runs count on from there.")
-        return None
-    if common.budgets is not None and len(common.budgets) != 1:
-        table.problem("budgets", "a search has one budget: write a stage for each.")
-        return None
     if common.reruns != 1:
         table.problem("reruns", "a search decides itself what it runs again.")
+    search = read_search(table, known, budgets=common.budgets, seeds=common.seeds)
+    if search is None or common.reruns != 1:
         return None
-    if strategy is None or runs is None or levels is None or ("batch" in table and batch is None):
-        return None
-    if "matched_to" in table and not _is_matched(table, common, runs, known):
-        return None
-    search = Search(
-        strategy=cast(Strategy, strategy),
-        runs=runs,
-        batch=1 if batch is None else batch,
-        letters=tuple(levels),
-        levels=tuple(levels.values()),
-    )
     return replace(_blank("search"), search=search, matched_to=table.text("matched_to"))
-
-
-def _levels(table: Table, factors: Mapping[str, Factor | None]) -> dict[str, tuple[float, ...]] | None:
-    """Coded levels by letter, ascending; {} where none are given."""
-    given = table.table("levels", title=table.title)
-    if given is None:
-        return None if "levels" in table else {}
-    found: dict[str, tuple[float, ...]] = {}
-    for letter, levels in given.content.items():
-        factor = factors.get(letter)
-        if letter not in factors or not isinstance(levels, list) or not all(is_number(level) for level in levels):
-            given.problem(letter, f"`levels` has coded levels by letter, e.g. {{ C = [-1, 0, 1] }} (got {levels!r}).")
-            return None
-        values = tuple(float(cast(float, level)) for level in levels)
-        if len(values) < 2 or list(values) != sorted(set(values)):
-            given.problem(letter, f"factor {letter} needs two or more rising levels (got {levels!r}).")
-            return None
-        if factor is not None and factor.kind == "choice" and set(values) - set(factor.coded_levels()):
-            given.problem(letter, f"factor {letter} is a choice and has no level between.")
-            return None
-        found[letter] = values
-    return found
-
-
-def _is_matched(table: Table, common: _Common, runs: int, known: Known) -> bool:
-    """Whether the search spends what the stage spends at the same budget."""
-    other = find_stage(table, "matched_to", table.text("matched_to"), known)
-    if other is None or other.budgets is None or common.budgets is None or other.num_conditions is None:
-        return other is not None
-    label = common.budgets[0].label()
-    if label not in [budget.label() for budget in other.budgets]:
-        there = ", ".join(budget.label() for budget in other.budgets)
-        table.problem("matched_to", f"stage {other.name} has no runs of {label} (it has {there}).")
-        return False
-    theirs = other.num_conditions * len(other.seeds or ()) * other.reruns
-    if theirs != runs:
-        text = f"a baseline must cost as much as what it is matched to: {runs} runs of {label}, but stage {other.name}"
-        table.problem("runs", f"{text} has {theirs}.")
-        return False
-    return True
 
 
 def _is_accounted_alike(table: Table, stage: Stage, before: Sequence[Stage | None]) -> bool:

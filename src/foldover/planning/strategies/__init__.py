@@ -7,15 +7,25 @@ but its arguments and what it was sent, so that sending a recorded history again
 
 from foldover.planning.strategies.asynchronous import asha
 from foldover.planning.strategies.bayesian import bohb, tpe
-from foldover.planning.strategies.drive import Spent, continue_with, spend
+from foldover.planning.strategies.drive import SLACK, Spent, continue_with, spend
 from foldover.planning.strategies.greedy import greedy
-from foldover.planning.strategies.halving import Bracket, brackets, hyperband, successive_halving
-from foldover.planning.strategies.population import population
+from foldover.planning.strategies.halving import (
+    Bracket,
+    bracket_of,
+    brackets,
+    halving,
+    hyperband,
+    promotions,
+    rungs,
+    successive_halving,
+)
+from foldover.planning.strategies.population import num_replaced, population
 from foldover.planning.strategies.random_batches import random_batches
 from foldover.planning.strategies.staged import Staged, staged
 from foldover.planning.strategies.trial import Incumbent, Moves, Result, Space, Trial, incumbent
 
 __all__ = [
+    "SLACK",
     "Bracket",
     "Incumbent",
     "Moves",
@@ -26,13 +36,18 @@ __all__ = [
     "Trial",
     "asha",
     "bohb",
+    "bracket_of",
     "brackets",
     "continue_with",
     "greedy",
+    "halving",
     "hyperband",
     "incumbent",
+    "num_replaced",
     "population",
+    "promotions",
     "random_batches",
+    "rungs",
     "spend",
     "staged",
     "successive_halving",

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from foldover.planning.strategies.trial import Moves, Result, Space, Trial, by_value, generator_of
 
 
-def asha(space: Space, *, least: float, largest: float, eta: float = 3.0, workers: int = 2, seed: int) -> Moves:
+def asha(space: Space, *, budgets: Sequence[float], eta: float = 3.0, workers: int = 2, seed: int) -> Moves:
     """Whenever a worker is free: promote a point of the top 1 / eta of a rung, the highest rung first, else draw one.
 
-    Without end. workers: how many trials are asked for at once. Every rung is a fresh run, as in `halving`.
+    Without end. workers: how many trials are asked for at once; the next are asked for when all of them have ended.
+    Every rung is a fresh run, as in `halving`.
     """
     stream, numbers = generator_of("asha", seed), itertools.count(1)
-    top = math.floor(math.log(largest / least, eta) + 1e-9)
-    budgets = [largest * eta ** (i - top) for i in range(top + 1)]
+    top = len(budgets) - 1
     rungs: list[list[Result]] = [[] for _ in budgets]
     promoted: list[set[int]] = [set() for _ in budgets]
     while True:

@@ -31,7 +31,7 @@ def tpe(space: Space, *, budget: float, seed: int, num_random: int = 10) -> Move
         model.tell(results[0])
 
 
-def bohb(space: Space, *, least: float, largest: float, eta: float = 3.0, seed: int) -> Moves:
+def bohb(space: Space, *, budgets: Sequence[float], eta: float = 3.0, seed: int) -> Moves:
     """Hyperband's brackets over points that TPE proposes, again and again.
 
     The model is of the largest budget that has at least factors + 2 results; a third of the points are random.
@@ -40,7 +40,7 @@ def bohb(space: Space, *, least: float, largest: float, eta: float = 3.0, seed: 
     least_results = len(space.letters) + 2
     seen: dict[float, list[Result]] = {}
     for turn in itertools.count():
-        bracket = brackets(least=least, largest=largest, eta=eta)
+        bracket = brackets(budgets, eta=eta)
         for index, current in enumerate(bracket):
             ready = [amount for amount, results in seen.items() if len(results) >= least_results]
             points = [space.draw(stream) for _ in range(current.sizes[0])]

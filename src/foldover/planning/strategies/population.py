@@ -27,8 +27,13 @@ def population(space: Space, *, budgets: Sequence[float], size: int, seed: int) 
             Trial(levels=levels, budget=budget, seed=next(numbers)) for levels in members
         ]
         ordered = [result.trial.levels for result in sorted(results, key=by_value)]
-        replaced = max(1, round(size * TRUNCATED))
+        replaced = num_replaced(size)
         members = [*ordered[: size - replaced], *(_explored(space, p, stream) for p in ordered[:replaced])]
+
+
+def num_replaced(size: int) -> int:
+    """How many of a generation make room for copies; the others go on as they are, in front."""
+    return max(1, round(size * TRUNCATED))
 
 
 def _explored(space: Space, point: Levels, stream: random.Random) -> Levels:
