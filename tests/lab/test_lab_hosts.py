@@ -88,8 +88,17 @@ def test_runs_are_accounted_for_by_package_and_host(split, settings, view, tmp_p
     write_manifest(session, tmp_path / "out")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "packages.csv").read_text())))
     assert [(row["package"], int(row["rows"])) for row in rows] == [(p.package, p.rows) for p in found.packages]
-    matrix = list(csv.DictReader(io.StringIO((tmp_path / "out" / "matrices" / "screen.csv").read_text())))
-    assert [(r["A"], r["model.depth"]) for r in matrix] == [("-1.0", "6")] * 2 + [("1.0", "8")] * 2
+    base = list(csv.DictReader(io.StringIO((tmp_path / "out" / "conditions" / "screen.csv").read_text())))
+    assert [(r["A"], r["model.depth"]) for r in base] == [("-1.0", "6")] * 2 + [("1.0", "8")] * 2
+    for row in rows:
+        matrix = list(csv.DictReader(io.StringIO((tmp_path / "out" / "matrices" / row["file"]).read_text())))
+        specs = {run.run_id: run for run in planned if run.stage == row["package"]}
+        assert {r["run_id"] for r in matrix} == set(specs)
+        for r in matrix:
+            run = specs[r["run_id"]]
+            assert (r["condition"], r["budget"], int(r["seed"])) == (run.condition, run.budget.label(), run.seed)
+            assert r["host"] == ("far away" if run.host == "linux" else "at home")
+            assert int(r["model.depth"]) == run.recipe.values["model.depth"]
     contents = list(csv.DictReader(io.StringIO((tmp_path / "out" / "contents.csv").read_text())))
     with zipfile.ZipFile(tmp_path / "out" / "source.zip") as archive:
         assert archive.namelist() == [row["path"] for row in contents]
@@ -97,5 +106,23 @@ def test_runs_are_accounted_for_by_package_and_host(split, settings, view, tmp_p
             next(row["bytes"] for row in contents if row["path"] == "foldover/lab/manifest.py")
         )
     first = json.loads((tmp_path / "out" / "totals.json").read_text())
+    assert first["rows_by_regime"] == {"explicit seeds": len(planned)}
+    assert first["source_changed_since_the_study_began"] == []
     write_manifest(session, tmp_path / "again")
     assert json.loads((tmp_path / "again" / "totals.json").read_text()) == first
+
+
+def test_the_manifest_says_which_files_of_the_program_are_not_those_that_the_study_began_with(split, tmp_path):
+    root = tmp_path / "s"
+    session = create(split, root)
+    begun = (root / "source.csv").read_text()
+    assert "foldover/lab/manifest.py," in begun
+    lines = [line for line in begun.splitlines() if not line.startswith("foldover/lab/manifest.py,")]
+    (root / "source.csv").write_text("\n".join([*lines, "foldover/gone.py,1,00"]) + "\n")
+    create(split, root)  # goes on, and leaves what was written down
+    write_manifest(session, tmp_path / "out")
+    totals = json.loads((tmp_path / "out" / "totals.json").read_text())
+    assert totals["source_changed_since_the_study_began"] == ["foldover/gone.py", "foldover/lab/manifest.py"]
+    (root / "source.csv").unlink()
+    write_manifest(session, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "totals.json").read_text())["source_changed_since_the_study_began"] is None

@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import foldover
-from foldover.core import Scalar, Study, digest
+from foldover.core import Recipe, Scalar, Study, digest
+from foldover.lab import source
+from foldover.lab.evidence import slug
 from foldover.lab.session import Session
 from foldover.planning import Plan
 from foldover.rundir import write_atomic
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # what an archive says of its files, so that equal files give an equal archive
 REGIMES = {"explicit": "explicit seeds", "fixed": "one fixed seed"}
 
 
@@ -84,39 +84,64 @@ def manifest(session: Session) -> Manifest:
 
 
 def write_manifest(session: Session, out: Path) -> tuple[Path, ...]:
-    """Write packages.csv, totals.json, base.csv, matrices/STAGE.csv, contents.csv and source.zip; gives their paths."""
-    found, plans = manifest(session), session.workspace.plans()
-    contents = _contents()
-    archive = _archive(contents)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "matrices").mkdir(exist_ok=True)
-    texts = {"packages.csv": _packages(found), "base.csv": _base(session.study), "contents.csv": _listing(contents)}
-    texts |= {f"matrices/{plan.stage}.csv": _matrix(session.study, plan) for plan in plans}
-    texts["totals.json"] = json.dumps(_totals(session, found, contents, archive), indent=1, ensure_ascii=False) + "\n"
+    """Write the accounting into a folder, which is made if need be; gives the files.
+
+    packages.csv: a row a package; totals.json: sums, kept apart; base.csv: the baseline; conditions/PACKAGE.csv: a row
+    a condition; matrices/PACKAGE.csv: a row a run; contents.csv and source.zip: the program as it is.
+    """
+    found, files = manifest(session), source.contents()
+    packed = source.archive(files)
+    names = _file_names(found)
+    texts = {"packages.csv": _packages(found, names), "base.csv": _base(session.study)}
+    for row in found.packages:
+        texts[f"conditions/{names[row.package]}"] = _conditions(session, row.package)
+        texts[f"matrices/{names[row.package]}"] = _matrix(session, row.package)
+    texts["contents.csv"] = source.listing(files)
+    texts["totals.json"] = json.dumps(_totals(session, found, files, packed), indent=1, ensure_ascii=False) + "\n"
+    for folder in (out, out / "conditions", out / "matrices"):
+        folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         write_atomic(out / name, text)
-    write_atomic(out / "source.zip", archive)
+    write_atomic(out / "source.zip", packed)
     return tuple(out / name for name in (*texts, "source.zip"))
 
 
-def _packages(found: Manifest) -> str:
-    header = ("package", "host", "regime", "budgets", "rows", "ended", "trunks")
-    rows = [(r.package, r.host, r.regime, "; ".join(r.budgets), r.rows, r.ended, r.trunks) for r in found.packages]
+def _file_names(found: Manifest) -> dict[str, str]:
+    """Package to file, told apart where two packages' names read the same in a file name."""
+    names: dict[str, str] = {}
+    for row in found.packages:
+        name = slug(row.package) or "package"
+        same = sum(other.startswith(f"{name}.") or other.startswith(f"{name}--") for other in names.values())
+        names[row.package] = f"{name}--{same + 1}.csv" if same else f"{name}.csv"
+    return names
+
+
+def _packages(found: Manifest, names: Mapping[str, str]) -> str:
+    header = ("package", "host", "regime", "budgets", "rows", "ended", "trunks", "file")
+    rows = [
+        (r.package, r.host, r.regime, "; ".join(r.budgets), r.rows, r.ended, r.trunks, names[r.package])
+        for r in found.packages
+    ]
     return _csv(header, rows)
 
 
-def _totals(session: Session, found: Manifest, contents: Sequence[tuple[str, bytes]], archive: bytes) -> dict[str, Any]:
-    study = session.study
+def _totals(session: Session, found: Manifest, files: Sequence[source.File], packed: bytes) -> dict[str, Any]:
+    by_regime: Counter[str] = Counter()
+    for row in found.packages:
+        by_regime[row.regime] += row.rows
+    changed = source.changed_since(session.workspace.root)
     return {
-        "study": study.name,
+        "study": found.study,
         "packages": len(found.packages),
         "rows": found.total,
         "rows_by_host": dict(found.by_host),
+        "rows_by_regime": dict(by_regime),
         "ended": found.ended,
         "is_complete": found.is_complete,
-        "study_sha256": hashlib.sha256(study.source.encode()).hexdigest(),
-        "source_sha256": hashlib.sha256(archive).hexdigest(),
-        "contents_sha256": digest([[name, hashlib.sha256(data).hexdigest()] for name, data in contents]),
+        "study_sha256": hashlib.sha256(session.study.source.encode()).hexdigest(),
+        "source_sha256": hashlib.sha256(packed).hexdigest(),
+        "contents_sha256": digest([[name, hashlib.sha256(data).hexdigest()] for name, data in files]),
+        "source_changed_since_the_study_began": None if changed is None else list(changed),
         "version": foldover.__version__,
     }
 
@@ -128,41 +153,51 @@ def _base(study: Study) -> str:
     return _csv(("kind", "name", "value"), rows)
 
 
-def _matrix(study: Study, plan: Plan) -> str:
-    """Every condition of a stage: coded levels, the levers of the factors decoded, and what else differs."""
-    letters = [factor.letter for factor in study.factors]
+def _conditions(session: Session, package: str) -> str:
+    """Every condition of a package, stage by stage: levels coded and decoded, and what else is not the baseline."""
+    study = session.study
     levers = [factor.lever for factor in study.factors]
-    runs = Counter(run.condition for run in plan.runs if not run.is_trunk)
     rows = []
-    for c in plan.conditions:
-        own: list[Scalar] = [
-            c.recipe.values.get(factor.lever, factor.decode(level))
-            for factor, level in zip(study.factors, c.levels, strict=True)
-        ]
-        others = [f"{name}={new}" for name, _, new in c.recipe.diff(study.baseline) if name not in levers]
-        rows.append((c.label, c.role, c.origin, *c.levels, *own, "; ".join(others), runs[c.label]))
-    header = ("condition", "role", "from", *letters, *levers, "other changes", "runs")
-    return _csv(header, rows)
+    for plan in _plans_of(session, package):
+        runs = Counter(run.condition for run in plan.runs if not run.is_trunk)
+        for c in plan.conditions:
+            others = [f"{name}={new}" for name, _, new in c.recipe.diff(study.baseline) if name not in levers]
+            levels = _levels(study, c.levels, c.recipe)
+            rows.append((plan.stage, c.label, c.role, c.origin, *levels, "; ".join(others), runs[c.label]))
+    return _csv(("stage", "condition", "role", "from", *_heads(study), "other changes", "runs"), rows)
 
 
-def _contents() -> list[tuple[str, bytes]]:
-    """The files of the installed package, by path."""
-    root = Path(foldover.__file__).parent
-    paths = [p for p in root.rglob("*") if p.is_file() and "__pycache__" not in p.parts and p.suffix != ".pyc"]
-    return [(f"foldover/{path.relative_to(root).as_posix()}", path.read_bytes()) for path in sorted(paths)]
+def _matrix(session: Session, package: str) -> str:
+    """Every run of a package: its condition, coded and decoded, with host, budget, seed and rerun."""
+    study = session.study
+    rows = [
+        (
+            run.run_id, run.stage, run.condition, *_levels(study, run.levels, run.recipe), study.title_of(run.host),
+            run.budget.label(), run.seed, run.rerun,
+        )
+        for plan in _plans_of(session, package)
+        for run in plan.runs
+        if not run.is_trunk
+    ]  # fmt: skip
+    return _csv(("run_id", "stage", "condition", *_heads(study), "host", "budget", "seed", "rerun"), rows)
 
 
-def _listing(contents: Sequence[tuple[str, bytes]]) -> str:
-    rows = [(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in contents]
-    return _csv(("path", "bytes", "sha256"), rows)
+def _plans_of(session: Session, package: str) -> list[Plan]:
+    study = session.study
+    return [plan for plan in session.workspace.plans() if study.stage(plan.stage).accounted_as == package]
 
 
-def _archive(contents: Sequence[tuple[str, bytes]]) -> bytes:
-    whole = io.BytesIO()
-    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in contents:
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), data, zipfile.ZIP_DEFLATED)
-    return whole.getvalue()
+def _heads(study: Study) -> tuple[str, ...]:
+    return (*(factor.letter for factor in study.factors), *(factor.lever for factor in study.factors))
+
+
+def _levels(study: Study, coded: Sequence[float], recipe: Recipe) -> tuple[Scalar, ...]:
+    """Coded levels, then the levers' values: those of the recipe, where it has them."""
+    decoded = (
+        recipe.values.get(factor.lever, factor.decode(level))
+        for factor, level in zip(study.factors, coded, strict=True)
+    )
+    return (*coded, *decoded)
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

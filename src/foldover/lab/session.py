@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foldover.core import Problem, RunSpec, Study, StudyError, UserError
+from foldover.lab.source import freeze
 from foldover.lab.workspace import Workspace
 from foldover.ledger import Ledger
 from foldover.planning import Plan, with_follow_ups
@@ -108,7 +109,10 @@ def create(path: Path, root: Path, *, hosts: Sequence[str] = (), scale: float = 
     """
     workspace = Workspace(root)
     text = read_study(path) if scale == 1.0 else check(path, scale=scale).source
+    begins = not workspace.study_path.exists()
     study = workspace.adopt(text, lambda text: parse_study(text, str(path)))
+    if begins:
+        freeze(root)
     return _session(workspace, study, hosts)
 
 

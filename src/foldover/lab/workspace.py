@@ -1,6 +1,7 @@
 """The folder of a study: where everything lies, and what is written there as fact.
 
 study.toml            the study as declared, locked by its digest
+source.csv            the program that it began with, file by file
 plans/NN-STAGE.json   what each stage set out to run
 decisions/NN-STAGE.json   what was decided after it, and on which evidence
 amendments.jsonl      changes of the study after it was declared, with time and reason; the text before each
