@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from foldover.core import (
     Budget,
     DesignError,
+    DesignRequest,
     Factor,
     Gate,
     Limit,
@@ -20,12 +24,13 @@ from foldover.core import (
     Study,
     Values,
 )
-from foldover.planning import Condition, expand
+from foldover.planning import Condition, Plan, expand
 from foldover.planning.followup import matched_recipes, surface_follow_up
-from foldover.planning.stages import plan_picked
+from foldover.planning.stages import plan_picked, plan_screen
 
 A = Factor(letter="A", lever="depth", low=6, high=8, kind="int")
 B = Factor(letter="B", lever="aspect", low=48, high=72, kind="int")
+C = Factor(letter="C", lever="rate", low=0.2, high=0.8, scale="log")
 D = Factor(letter="D", lever="batch", low=1, high=2, kind="int", scale="pow2")
 E = Factor(letter="E", lever="optimizer", low="adam", high="muon", kind="choice")
 
@@ -57,7 +62,8 @@ def resolve(recipe: Recipe) -> Resolved:
 def test_faces_of_the_region_and_its_centre():
     design = surface_follow_up([A, B])
     kinds = Counter(row.kind for row in design.rows)
-    assert kinds == {"factorial": 4, "axial": 4, "center": 3}
+    # One centre: under a seed of its own row it would be the same run again.
+    assert kinds == {"factorial": 4, "axial": 4, "center": 1}
     assert {row.levels for row in design.rows if row.kind == "axial"} == {(-1, 0), (1, 0), (0, -1), (0, 1)}
     assert max(abs(x) for row in design.rows for x in row.levels) == 1.0
 
@@ -74,8 +80,8 @@ def test_recipes_of_the_same_size_are_found_by_trying_all():
     target = 12 * 8 * 512**2
     found = matched_recipes(study, bridge, resolve, letters=("A", "B"), tolerance=0.2)
     expected = set()
-    for depth in (6, 7, 8):
-        for aspect in (48, 54, 60, 66, 72):
+    for depth in (5, 6, 7, 8):  # 9 cannot be built
+        for aspect in range(36, 85):
             width = 128 * -(-depth * aspect // 128)
             if abs(12 * depth * width**2 / target - 1) <= 0.2 and (depth, width) != (8, 512):
                 expected.add((depth, width))
@@ -111,10 +117,111 @@ def test_a_pick_may_take_the_recipe_of_its_size_instead():
     plans = [expand(study, stage_of("bridges"), [bridge])]
     same = Pick(role="same size", stage="bridges", condition="bridge", match="num_params", over=("A", "B"))
     (condition,) = plan_picked(study, stage_of("anchors", same), resolve_exactly, plans, ()).conditions
-    # 12 x 7 x 420^2 is 14.8 million; 12 x 8 x 384^2 is 4.5% less, 12 x 6 x 432^2 is 9.3% less.
-    assert (condition.label, condition.role, condition.levels) == ("bridge-same-size", "same size", (1.0, -1.0, -1.0))
-    assert condition.recipe.values == recipe.values.with_({"depth": 8, "aspect": 48})
-    assert condition.derived["num_params"] == 12 * 8 * 384**2
-    alone = Pick(role="same size", stage="bridges", condition="bridge", match="num_params", over=("B",))
-    with pytest.raises(DesignError, match="no other levels of B come within a tenth of the `num_params`"):
-        plan_picked(study, stage_of("anchors", alone), resolve_exactly, plans, ())
+    shapes = itertools.product((5, 6, 8, 9), range(36, 85))
+    depth, aspect = min(shapes, key=lambda shape: abs(shape[0] ** 3 * shape[1] ** 2 / (7**3 * 60**2) - 1))
+    levels = ((depth - 7) / 1, (aspect - 60) / 12, -1.0)
+    assert (condition.label, condition.role) == ("bridge-same-size", "same size")
+    assert condition.levels == pytest.approx(levels)
+    assert condition.recipe.values == recipe.values.with_({"depth": depth, "aspect": aspect})
+    assert condition.derived["num_params"] == 12 * depth * (depth * aspect) ** 2
+
+
+def bridge_of(study: Study, resolve_it: Callable[[Recipe], Resolved], depth: int, aspect: int) -> Plan:
+    recipe = Recipe(trainer="t", values=study.baseline.values.with_({"depth": depth, "aspect": aspect}))
+    derived = resolve_it(recipe).derived
+    bridge = Condition(label="bridge", role="bridge", levels=(0.0, 0.0, -1.0), recipe=recipe, derived=derived)
+    return expand(study, stage_of("bridges"), [bridge])
+
+
+def test_a_match_is_looked_for_beyond_the_levels_too():
+    study = a_study()
+    deep = Recipe(trainer="t", values=study.baseline.values.with_({"depth": 6, "aspect": 42}))
+    (below,) = matched_recipes(study, deep, resolve_exactly, letters=("A",), tolerance=1.0)[:1]
+    assert below.recipe.values["depth"] == 5
+    assert below.levels == (-2.0,)
+
+
+def test_what_matches_twice_stands_for_both():
+    study = a_study()
+
+    def one_match(recipe: Recipe) -> Resolved:
+        """Depth 7 has the size of depth 8; all others are far off."""
+        depth = recipe.values.integer("depth")
+        size = {8: 100, 7: 95}.get(depth, 1000)
+        derived = Values(num_params=size, flops_per_token=size + 1)
+        return Resolved(recipe=recipe, derived=derived, effective=Values(depth=depth))
+
+    plans = [bridge_of(study, one_match, 8, 60)]
+    picks = [
+        Pick(role="bridge", stage="bridges", condition="bridge"),
+        Pick(role="same size", stage="bridges", condition="bridge", match="num_params", over=("A",)),
+        Pick(role="same work", stage="bridges", condition="bridge", match="flops_per_token", over=("A",)),
+    ]
+    plan = plan_picked(study, stage_of("anchors", *picks), one_match, plans, ())
+    assert [condition.role for condition in plan.conditions] == ["bridge", "same size"]
+    assert plan.notes == ("what has the `flops_per_token` of bridge is picked already: bridge-same-size (same work)",)
+
+
+def test_the_next_nearest_is_taken_where_the_nearest_is_picked():
+    study = a_study()
+
+    def graded(recipe: Recipe) -> Resolved:
+        depth = recipe.values.integer("depth")
+        derived = Values(num_params=100 + 3 * (8 - depth), flops_per_token=100 + 4 * (8 - depth))
+        return Resolved(recipe=recipe, derived=derived, effective=Values(depth=depth))
+
+    plans = [bridge_of(study, graded, 8, 60)]
+    picks = [
+        Pick(role="same size", stage="bridges", condition="bridge", match="num_params", over=("A",)),
+        Pick(role="same work", stage="bridges", condition="bridge", match="flops_per_token", over=("A",)),
+    ]
+    plan = plan_picked(study, stage_of("anchors", *picks), graded, plans, ())
+    assert [condition.recipe.values["depth"] for condition in plan.conditions] == [7, 9]
+
+
+def test_no_match_is_run_where_the_nearest_is_near_and_refused_where_it_is_far():
+    study = a_study()
+
+    def coarse(recipe: Recipe) -> Resolved:
+        depth = recipe.values.integer("depth")
+        derived = Values(num_params={8: 100, 7: 80}.get(depth, 1), flops_per_token={8: 100, 7: 70}.get(depth, 1))
+        return Resolved(recipe=recipe, derived=derived, effective=Values(depth=depth))
+
+    plans = [bridge_of(study, coarse, 8, 60)]
+    size = Pick(role="same size", stage="bridges", condition="bridge", match="num_params", over=("A",))
+    (condition,) = plan_picked(study, stage_of("anchors", size), coarse, plans, ()).conditions
+    assert condition.derived["num_params"] == 80
+    work = Pick(role="same work", stage="bridges", condition="bridge", match="flops_per_token", over=("A",))
+    with pytest.raises(DesignError, match=r"no other levels of A come near the `flops_per_token` of bridge.*-30%"):
+        plan_picked(study, stage_of("anchors", work), coarse, plans, ())
+
+
+def test_what_a_pick_changes_is_there_before_it_is_matched():
+    study = a_study()
+
+    def by_aspect(recipe: Recipe) -> Resolved:
+        depth, aspect = recipe.values.integer("depth"), recipe.values.integer("aspect")
+        derived = Values(num_params=100 * aspect + depth)
+        return Resolved(recipe=recipe, derived=derived, effective=recipe.values)
+
+    plans, changes = [bridge_of(study, by_aspect, 8, 60)], Values(aspect=50)
+    same = Pick(role="same size", stage="bridges", condition="bridge", changes=changes, match="num_params", over=("A",))
+    (condition,) = plan_picked(study, stage_of("anchors", same), by_aspect, plans, ()).conditions
+    assert condition.derived["num_params"] in (5007, 5009)
+
+
+def test_a_surface_is_the_faced_composite_of_what_is_left_open():
+    study = replace(a_study(), factors=(A, B, C))
+    stage = Stage(
+        name="surface", kind="surface", budgets=(Budget(limit=Limit.parse("9s")),), seeds=(1, 2), fix=Values(A="high"),
+        design=DesignRequest(runs=9, kind="faced"),
+    )  # fmt: skip
+    plan = plan_screen(study, stage, resolve_exactly)
+    assert len(plan.conditions) == 9
+    assert {condition.role for condition in plan.conditions} == {"surface"}
+    assert {condition.levels for condition in plan.conditions} == {
+        (1.0, b, c) for b, c in itertools.product((-1.0, 0.0, 1.0), repeat=2)
+    }
+    centre = next(condition for condition in plan.conditions if condition.label == "z01")
+    assert (centre.recipe.values["aspect"], centre.recipe.values["rate"]) == (60, 0.4)
+    assert len(plan.runs) == 18

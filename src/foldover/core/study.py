@@ -12,14 +12,14 @@ from foldover.core.recipe import Recipe
 from foldover.core.values import EMPTY, Values
 from foldover.core.wire import LATER
 
-StageKind = Literal["screen", "confirm", "refine", "replicate", "search", "bridge", "anchors"]
+StageKind = Literal["screen", "confirm", "refine", "replicate", "search", "bridge", "anchors", "surface"]
 Strategy = Literal["greedy", "random", "tpe", "halving", "hyperband", "asha", "bohb", "population"]
 Direction = Literal["minimize", "maximize"]
 Correction = Literal["bh", "by", "holm", "bonferroni"]
 PackageRole = Literal["compared", "trunk"]
 Regime = Literal["explicit", "fixed"]
 Branch = Literal["warmdown"]
-DesignKind = Literal["regular", "one_at_a_time"]
+DesignKind = Literal["regular", "one_at_a_time", "faced"]
 EffectMethod = Literal["auto", "paper", "ols+2fi", "hc3", "hc3+2fi", "per_seed", "satterthwaite", "mixed"]
 
 
@@ -45,7 +45,8 @@ class Gate:
 class DesignRequest:
     """What design a screen asks for, e.g. runs 16 of factors A..E by generators `E=ABCD`.
 
-    kind: `regular` for a two-level factorial or fraction; `one_at_a_time` for a reference and each factor alone.
+    kind: `regular` for a two-level factorial or fraction; `one_at_a_time` for a reference and each factor alone;
+    `faced` for the corners, faces and centre of a region (a face-centred composite).
     """
 
     runs: int
@@ -60,8 +61,8 @@ class Pick:
     stage: where they come from; condition: one by its label, or else the `best` best and the `worst` worst at `budget`
     (label of a budget of that stage; "": its longest), of those that had the role `among` there ("": of all). changes:
     levers set on top, such as the centred width of a bridge; match: in place of that condition, the one nearest in a
-    derived number (`num_params`, `flops_per_token`) by other levels of the factors `over`; label: what the condition
-    is called then.
+    derived number (`num_params`, `flops_per_token`) by other levels of the factors `over`, beyond low and high too;
+    label: what the condition is called then.
     """
 
     role: str
@@ -116,7 +117,8 @@ class Stage:
     under seeds not used there. refine: bridges, in the space that the verdicts of `after` leave: each factor of
     `centers` (empty: every retained one) moved to its centre while the others hold their better level, and all of them
     at once. replicate, bridge, anchors: the conditions that `picks` name, run again, changed, or carried to other
-    budgets and hosts. search: what a strategy asks for.
+    budgets and hosts. search: what a strategy asks for. surface: the face-centred composite of the factors that `fix`
+    does not hold, for a second-order model of the region that is left.
     branch: `warmdown` trains what is at constant rates once, for all budgets, and branches the warm-downs from it
     (None: each run trains from its first step). host: the label of the kind of machine ("": the study's). regime:
     `explicit` seeds, or one `fixed` seed of which `reruns` show what the machine does. package: the row of the run

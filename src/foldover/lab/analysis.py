@@ -32,6 +32,9 @@ from foldover.stats import (
     tabulate,
 )
 
+# Stages of many conditions, the best of which is flattered: it is carried on, and compared where it is run afresh.
+MANY = ("search", "surface")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
@@ -202,7 +205,7 @@ def judge_stage(study: Study, plan: Plan, plans: Sequence[Plan], analysis: Analy
         own = _candidates_of(study, [plan], [compared[-1]], analysis)
     if not own:
         return ()
-    if stage.kind == "search":
+    if stage.kind in MANY:
         return (_carry(study, stage, own, evidence_of(used)),)
     best = best_candidate(found, study.direction)
     # Two conditions of earlier stages were compared after those.
@@ -226,11 +229,11 @@ def fresh_candidates(
 ) -> tuple[Candidate, ...]:
     """Conditions of the stages after the screens, at the longest budget that any of them ran.
 
-    Hosts and regimes are never mixed, and single runs of a search are not fresh. like: the package whose host, regime
-    and budget are asked for; by default the study's own host, and explicit seeds where there are any.
+    Hosts and regimes are never mixed, and conditions of searches and surfaces are not fresh. like: the package whose
+    host, regime and budget are asked for; by default the study's own host, and explicit seeds where there are any.
     """
     kinds = {plan.stage: study.stage(plan.stage).kind for plan in plans}
-    later = [plan for plan in plans if kinds[plan.stage] not in ("screen", "search")]
+    later = [plan for plan in plans if kinds[plan.stage] not in ("screen", *MANY)]
     packages = [package for plan in later for package in plan.compared]
     if not packages:
         later = [plan for plan in plans if kinds[plan.stage] == "screen"]

@@ -92,9 +92,10 @@ def outline(study: Study, *, jobs: int) -> Outline:
     stages: list[OutlineStage] = []
     dearest: Condition | None = None
     for stage in study.stages:
-        if stage.kind == "screen":
+        if stage.design is not None:
             plan = plan_stage(study, trainer, _before_verdicts(stage), (), None)
-            dearest = max(plan.conditions, key=lambda c: _seconds(study, trainer, stage, c))
+            if stage.kind == "screen" or dearest is None:
+                dearest = max(plan.conditions, key=lambda c: _seconds(study, trainer, stage, c))
             stages.append(_screen_outline(study, trainer, stage, plan, jobs))
             continue
         dearest = dearest or _baseline(study, trainer)

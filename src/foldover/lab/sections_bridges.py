@@ -1,4 +1,4 @@
-"""Sections on bridges and hosts: refinement signals, separation (H2), size beside response, order on two hosts."""
+"""Sections on bridges and hosts: refinement signals, separation (H2), order on two hosts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def refinement(view: StageView) -> Section | None:
     rows = []
     for package in view.packages:
         values = view.values(package)
-        bridges = _ordered(view, values, BRIDGE)
+        bridges = ordered(view, values, BRIDGE)
         if not bridges:
             continue
         pairs = list(combinations(bridges, 2))
         roles = [role for role in _roles(view, values) if role != BRIDGE]
-        pairs += [(bridges[0], _ordered(view, values, role)[0]) for role in roles]
-        rows += [(package.budget.label(), *_difference(view, values, a, b)) for a, b in pairs]
+        pairs += [(bridges[0], ordered(view, values, role)[0]) for role in roles]
+        rows += [(package.budget.label(), *difference(view, values, a, b)) for a, b in pairs]
     if not rows:
         return None
     return Section(
@@ -63,7 +63,7 @@ def separation(view: StageView) -> Section | None:
     claims, rows = [], []
     for package in view.packages:
         found = cells(view.values(package))
-        bridges = _ordered(view, {label: {} for label in found}, BRIDGE, means={c: m.mean for c, m in found.items()})
+        bridges = ordered(view, {label: {} for label in found}, BRIDGE, means={c: m.mean for c, m in found.items()})
         others = [label for label in found if view.role(label) != BRIDGE]
         if not bridges or not others:
             continue
@@ -111,41 +111,6 @@ def separation(view: StageView) -> Section | None:
                 ),
                 rows=tuple(rows),
                 decimals=decimals_of([(row[8], row[9]) for row in rows]),
-            ),
-        ),
-    )
-
-
-def sizes(view: StageView) -> Section | None:
-    """Parameters and FLOPs of the anchors beside their means: what a bridge changes besides its level."""
-    names = ("width", "num_params", "flops_per_token")
-    conditions = view.conditions
-    if not any(c.role == BRIDGE for c in conditions.values()) or not view.packages:
-        return None
-    longest = view.packages[-1]
-    means = {s.condition: s.mean for s in view.evidence.conditions if s.package == longest.name}
-    known = [name for name in names if any(name in c.derived for c in conditions.values())]
-    if not known or len(means) < 2:
-        return None
-    rows = tuple(
-        (label, c.role, *(c.derived.get(name) for name in known), means[label])
-        for label, c in conditions.items()
-        if label in means
-    )
-    return Section(
-        name=f"sizes-{view.slug}",
-        title=f"Size beside response: {view.where}",
-        notes=(
-            "A bridge that changes width changes parameters and FLOPs too: unless an anchor of the same size stands "
-            "beside it, what it gains may be size.",
-        ),
-        tables=(
-            SectionTable(
-                name=f"sizes-{view.slug}",
-                title=f"Size of the anchors at {longest.budget.label()} ({view.where})",
-                columns=columns("condition", "role", *(f"{name}:setting" for name in known), "mean:number"),
-                rows=rows,
-                decimals=5,
             ),
         ),
     )
@@ -275,9 +240,13 @@ def _separated(view: StageView, package: Package, best: str, others: list[str], 
     return f"H2 {where}: {best} is not shown to be better than {listed(left)}."
 
 
-def _difference(
+def difference(
     view: StageView, values: dict[str, dict[int, float]], a: str, b: str
 ) -> tuple[str, str, str, float, float | None, float | None, float | None, str]:
+    """Labels, role of the second, first less second with interval and p (None without error), and how they came about.
+
+    Paired by seed where two or more are common, else Welch; of a fixed seed the difference alone.
+    """
     level = view.evidence.study.gate.level
     x, y = values[a], values[b]
     plain_gap = sum(x.values()) / len(x) - sum(y.values()) / len(y)
@@ -299,7 +268,7 @@ def _roles(view: StageView, values: dict[str, dict[int, float]]) -> list[str]:
     return sorted(found, key=lambda role: (RIVALS.index(role) if role in RIVALS else len(RIVALS), role))
 
 
-def _ordered(
+def ordered(
     view: StageView, values: dict[str, dict[int, float]], role: str, *, means: dict[str, float] | None = None
 ) -> list[str]:
     """The conditions of a role, the better mean first."""

@@ -1,25 +1,28 @@
-"""Sections on what budgets and seeds are worth: fidelity of short budgets, common seeds, effects split by speed."""
+"""Sections on what budgets are worth: fidelity of short ones, effects split into per-step and speed parts."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 
 from foldover.core import AnalysisError, Package, Scalar
 from foldover.lab.evidence import StageView
-from foldover.report.numbers import percent
+from foldover.report.numbers import listed, percent, signed
 from foldover.report.section import Mark, Section, SectionPicture, SectionTable, columns, decimals_of
 from foldover.stats import (
     Curve,
     decompose_by_speed,
     order_fidelity,
-    pairing_gain,
     relaxation,
     same_sign_probability,
 )
 
 FactorRow = tuple[Scalar, ...]
+SpeedRow = tuple[str, str, float, float, float, float, float | None, float | None, float, float | None, float | None]
+
+_SAME_STEPS = 0.005  # relative; below it a level changes the number of steps by rounding only
 
 
 def fidelity(view: StageView) -> Section | None:
@@ -51,7 +54,9 @@ def fidelity(view: StageView) -> Section | None:
                 f"In {view.where} the order at {a} predicts that at {b} with Kendall's tau {found.tau:.2f}{within}; "
                 f"taking the best of {a} costs {found.loss:.4f} at {b}."
             )
-        factors += _factor_fidelity(view, short, long)
+        own = _factor_fidelity(view, short, long)
+        factors += own
+        claims += _factor_claim(view, a, b, own)
     if not orders:
         return None
     return Section(
@@ -59,8 +64,9 @@ def fidelity(view: StageView) -> Section | None:
         title=f"What short budgets say of long ones: {view.where}",
         claims=tuple(claims),
         notes=(
-            f"Intervals of tau resample whole seeds ({percent(level)}, percentile, seed 0); none below three seeds. "
-            "The ratio of an effect has Fieller's interval and needs a short effect that is told from 0.",
+            f"Intervals of tau resample whole seeds ({percent(level)}, percentile, seed 0), which adds noise, so that "
+            "they lean to the low side; none below three seeds. The ratio of an effect has Fieller's interval and "
+            "needs a short effect that is told from 0.",
         ),
         tables=(
             SectionTable(
@@ -93,78 +99,35 @@ def fidelity(view: StageView) -> Section | None:
     )
 
 
-def pairing(view: StageView) -> Section | None:
-    """What common seeds saved: sd of each effect paired by seed beside that of unpaired runs."""
-    if view.is_fixed:
-        return None
-    rows = []
-    for package in view.packages:
-        table = view.rows(package)
-        if table is None or len(set(table.seeds)) < 2:
-            continue
-        try:
-            gains = pairing_gain(table, terms=view.varying(table))
-        except AnalysisError:
-            continue
-        rows += [
-            (package.budget.label(), gain.term, gain.seeds, gain.paired_sd, gain.unpaired_sd, gain.saved)
-            for gain in gains
-        ]
-    if not rows:
-        return None
-    return Section(
-        name=f"pairing-{view.slug}",
-        title=f"What common seeds save: {view.where}",
-        notes=(
-            "Sd over seeds of the effect of one run a condition. Unpaired: what independent seeds would give, from the "
-            "conditions' own sds. A negative saving says that seeds act more alike on conditions that differ in sd.",
-        ),
-        tables=(
-            SectionTable(
-                name=f"pairing-{view.slug}",
-                title=f"Paired beside unpaired ({view.where})",
-                columns=columns(
-                    "budget",
-                    "term",
-                    "seeds:count",
-                    "paired_sd:number:paired sd",
-                    "unpaired_sd:number:unpaired sd",
-                    "saved:share:variance saved",
-                ),
-                rows=tuple(rows),
-                decimals=5,
-            ),
-        ),
-    )
-
-
 def by_speed(view: StageView) -> Section | None:
-    """Effects at equal seconds split into what a level does per step and what it does to the number of steps.
+    """Effects at equal seconds, tokens or FLOPs split: what a level does per step, and what to the number of steps.
 
     Curves are of runs at several budgets, so that no schedule is read before its end.
     """
-    packages = [package for package in view.packages if package.budget.limit.kind == "seconds"]
+    kinds = Counter(package.budget.limit.kind for package in view.packages if package.budget.limit.kind != "steps")
+    kind = kinds.most_common(1)[0][0] if kinds else ""
+    packages = [package for package in view.packages if package.budget.limit.kind == kind]
     table = view.rows()
     if table is None or len(packages) < 2 or view.is_fixed:
         return None
     steps = _steps_of_runs(view)
-    rows = []
+    rows: list[SpeedRow] = []
+    left: list[str] = []
     for letter in view.varying(table):
         sides = [_curves(view, packages, letter, side, steps) for side in (-1.0, 1.0)]
         common = sorted(set(sides[0]) & set(sides[1]))
-        if not common:
-            continue
-        for package in packages[1:]:
-            seconds = package.budget.limit.amount
+        for package in packages[1:] if common else ():
+            amount = package.budget.limit.amount
             try:
                 found = decompose_by_speed(
                     {seed: sides[0][seed] for seed in common},
                     {seed: sides[1][seed] for seed in common},
-                    seconds=seconds,
+                    seconds=amount,
                     level=view.evidence.study.gate.level,
                 )
             except AnalysisError:
-                continue  # the slower level's steps lie below the shortest run of the faster
+                left.append(f"{letter} at {package.budget.label()}")
+                continue
             rows.append(
                 (
                     package.budget.label(), letter, found.steps_low, found.steps_high, found.total.estimate,
@@ -177,9 +140,16 @@ def by_speed(view: StageView) -> Section | None:
     return Section(
         name=f"speed-{view.slug}",
         title=f"Per step and through speed: {view.where}",
+        claims=tuple(_speed_claims(view, rows)),
         notes=(
-            "At equal seconds a level also changes how many steps are done. The effect is what it does at equal steps "
-            "plus the rest; both are read between the runs of this stage's budgets, linear in the logarithm of steps.",
+            f"At equal {'FLOPs' if kind == 'flops' else kind} a level also changes how many steps are done. The effect "
+            "is what it does at equal steps plus the rest; both are read between the runs of this stage's budgets, "
+            "linear in the logarithm of steps. Student intervals over seeds, each by itself.",
+            *(
+                [f"Not split: {listed(left)}; the slower level's steps lie below the shortest run of the faster."]
+                if left
+                else []
+            ),
         ),
         tables=(
             SectionTable(
@@ -203,6 +173,42 @@ def by_speed(view: StageView) -> Section | None:
             ),
         ),
     )
+
+
+def _speed_claims(view: StageView, rows: Sequence[SpeedRow]) -> list[str]:
+    """At the longest budget: of each factor that changes the number of steps, which part is told from 0."""
+    decimals = decimals_of([(row[6], row[7]) for row in rows])
+    claims = []
+    for row in (row for row in rows if row[0] == rows[-1][0]):
+        budget, letter, at_low, at_high, total = row[:5]
+        if abs(at_high / at_low - 1.0) < _SAME_STEPS:
+            continue
+        texts = []
+        for what, estimate, low, high in (("per step", *row[5:8]), ("through speed", *row[8:])):
+            open_ = low is None or high is None or low <= 0.0 <= high
+            within = "" if low is None or high is None else f" [{signed(low, decimals)}, {signed(high, decimals)}]"
+            texts.append(f"{signed(estimate, decimals)}{within} {what}{', not told from 0' if open_ else ''}")
+        claims.append(
+            f"At {budget} in {view.where} the effect of {letter}, {signed(total, decimals)}, is {' and '.join(texts)}: "
+            f"its high level takes {at_high / at_low:.2f} times the steps of the low one."
+        )
+    return claims
+
+
+def _factor_claim(view: StageView, short: str, long: str, rows: Sequence[FactorRow]) -> list[str]:
+    """Whether signs at a short budget are those at a long one, as far as the errors tell."""
+    level = view.evidence.study.gate.level
+    known = [(str(row[0]), row[-1]) for row in rows]
+    kept = [term for term, p in known if isinstance(p, float) and p >= level]
+    turned = [term for term, p in known if isinstance(p, float) and p <= 1.0 - level]
+    open_ = [term for term, _ in known if term not in (*kept, *turned)]
+    says = [f"keeps the sign of {listed(kept)}"] if kept else []
+    says += [f"turns that of {listed(turned)}"] if turned else []
+    says += [f"does not tell that of {listed(open_)}"] if open_ else []
+    if not says:
+        return []
+    text = f"Factor by factor in {view.where}, {short} {'; it '.join(says)} at {long}"
+    return [f"{text} (each with a probability of {percent(level)} or more)."]
 
 
 def _factor_table(view: StageView, rows: Sequence[FactorRow]) -> list[SectionTable]:

@@ -64,14 +64,14 @@ def sharing_of(trainer: Trainer) -> Sharing | None:
 
 def _plan_alone(study: Study, trainer: Trainer, stage: Stage, plans: Sequence[Plan], analysis: Analysis | None) -> Plan:
     """Each run by itself."""
-    if stage.kind == "screen" and stage.after is None:
+    if stage.design is not None and stage.after is None:
         return plan_screen(study, stage, trainer.resolve)
     assert analysis is not None, "a later stage follows an analysis"
     if stage.picks:
         return plan_picked(study, stage, trainer.resolve, plans, analysis.conditions)
     assert stage.after is not None, "the study file makes sure of it"
     source = next(plan for plan in plans if plan.stage == stage.after)
-    if stage.kind == "screen":
+    if stage.design is not None:
         # What a follow-up found stands where there was one.
         last = next((plan for plan in plans if study.stage(plan.stage).follows == source.stage), source)
         return plan_screen(study, stage, trainer.resolve, judge_stage(study, last, plans, analysis))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from foldover.core import AnalysisError
 from foldover.lab.coding import AnalysisRequest, Coded
@@ -29,6 +31,8 @@ from foldover.stats import (
 )
 from foldover.stats.tails import t_quantile, t_two_sided
 
+Array = npt.NDArray[np.float64]
+
 DRAWS = 4_000
 STEPS = 5
 
@@ -44,7 +48,7 @@ def analyse_surface(table: Table, coded: Coded, request: AnalysisRequest, label:
     except AnalysisError as error:
         cautions.append(Caution(kind="surface", message=str(error)))
     terms = tuple(name for name in fit.names if name != "1" and not name.startswith("block "))
-    misfit = _lack_of_fit(table, fit)
+    misfit = lack_of_second_order(table, table.letters, coded.block)
     if misfit is not None and misfit.p < 0.05:
         cautions.append(
             Caution(kind="lack_of_fit", message=f"the second-order model does not fit (p = {misfit.p:.2g})")
@@ -76,20 +80,28 @@ def analyse_surface(table: Table, coded: Coded, request: AnalysisRequest, label:
     )
 
 
+def lack_of_second_order(table: Table, letters: Sequence[str], block: str | None) -> LackOfFit | None:
+    """Whether conditions depart from the second-order model of some factors, blocks apart; None if not testable."""
+    try:
+        return pure_error_lack_of_fit(_second_order(table, letters), table.y, blocks=_blocks(table, block))
+    except AnalysisError:
+        return None  # nothing is replicated, or the model is saturated
+
+
 def _model(table: Table, block: str | None) -> LeastSquares:
-    columns = term_columns(resolve_terms("quadratic", table.letters), table.levels, table.letters)
-    labels = table.column(block) if block is not None else ()
-    dummies = [np.array([label == name for label in labels], dtype=np.float64) for name in sorted(set(labels))[1:]]
-    X = np.column_stack([np.ones(len(table)), *dummies, columns])
+    X = np.column_stack([_second_order(table, table.letters), _blocks(table, block)])
     return LeastSquares(X, [f"column {j}" for j in range(X.shape[1])])
 
 
-def _lack_of_fit(table: Table, fit: SurfaceFit) -> LackOfFit | None:
-    columns = term_columns(resolve_terms("quadratic", table.letters), table.levels, table.letters)
-    try:
-        return pure_error_lack_of_fit(np.column_stack([np.ones(len(table)), columns]), table.y)
-    except AnalysisError:
-        return None  # nothing is replicated, or the model is saturated
+def _second_order(table: Table, letters: Sequence[str]) -> Array:
+    levels = table.levels[:, [table.letters.index(letter) for letter in letters]]
+    return np.column_stack([np.ones(len(table)), term_columns(resolve_terms("quadratic", letters), levels, letters)])
+
+
+def _blocks(table: Table, block: str | None) -> Array:
+    labels = table.column(block) if block is not None else ()
+    names = sorted(set(labels))[1:]
+    return np.array([[label == name for name in names] for label in labels], dtype=np.float64).reshape(len(table), -1)
 
 
 def _findings(fit: SurfaceFit, point: Canonical | None, coded: Coded, request: AnalysisRequest) -> SurfaceFindings:

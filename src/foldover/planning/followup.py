@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from foldover.core import Design, DesignError, Factor, Recipe, RecipeError, Resolved, Study
+from foldover.core import Design, DesignError, Factor, Recipe, RecipeError, Resolved, Scalar, Study
 from foldover.designs import central_composite
 from foldover.planning.plan import Resolve
 
 # Retained factors beyond these would need more runs than a follow-up is worth.
 MOST_FACTORS = 4
+# How near a match is, relative to what is matched: whole numbers of layers and heads make a coarse grid. The nearest is
+# run where it is farther off than the first, and called no match; beyond the second it is not worth its runs.
+TOLERANCE, FARTHEST = 0.1, 0.25
+# How far beyond the centre a match may move a factor, in coded units: within low and high there is seldom one.
+REACH = 2.0
+# Levels of a factor, and recipes in all, that are tried: resolving one takes up to a millisecond.
+MOST_LEVELS, MOST_RECIPES = 65, 2048
 
 
-def surface_follow_up(
-    factors: Sequence[Factor], *, centers: tuple[int, int] = (2, 1), seed: int | None = None
-) -> Design:
+def surface_follow_up(factors: Sequence[Factor]) -> Design:
     """A face-centred composite over the factors that a study has left open, between their own levels.
 
     The others are held at their better level by whoever runs it: the region is reduced by factors, not by ranges,
@@ -30,7 +36,15 @@ def surface_follow_up(
             value=[factor.letter for factor in factors],
             fix="Widen a range, or take a definitive screening design.",
         )
-    return central_composite(fit[:MOST_FACTORS], shape="faced", centers=centers, name="surface", seed=seed)
+    return faced_design(fit[:MOST_FACTORS], name="surface")
+
+
+def faced_design(factors: Sequence[Factor], *, name: str, seed: int | None = None) -> Design:
+    """Corners, faces and one centre: 2^k + 2k + 1 rows. Raises DesignError as `central_composite`.
+
+    One centre, since seeds replicate every row: under one seed a second centre could be the first to the last bit.
+    """
+    return central_composite(factors, shape="faced", centers=(1, 0), name=name, seed=seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +64,14 @@ def matched_recipes(
     *,
     letters: Sequence[str],
     quantity: str = "num_params",
-    steps: int = 5,
-    tolerance: float = 0.1,
+    tolerance: float = TOLERANCE,
 ) -> tuple[Matched, ...]:
     """Recipes that have the size of `recipe` by other levels of some factors, the nearest first.
 
-    letters: the factors that may move; each takes `steps` coded levels from -1 to +1, the other levers stay as `recipe`
-    has them. quantity: a derived number, `num_params` for capacity or `flops_per_token` for work. What resolves to
-    the same model as `recipe`, or to one given already, is left out. Raises DesignError for an unknown factor, and
-    where nothing derived has that name.
+    letters: the factors that may move, as far again beyond low and high as those are from their middle; the other
+    levers stay as `recipe` has them. quantity: a derived number, `num_params` for capacity or `flops_per_token` for
+    work. What resolves to the same model as `recipe` is left out; of levels that give one model the most central
+    stand. Raises DesignError for an unknown factor, and where nothing derived has that name.
     """
     known = {factor.letter: factor for factor in study.factors}
     unknown = [letter for letter in letters if letter not in known]
@@ -66,9 +79,12 @@ def matched_recipes(
         raise DesignError("no such factor", value=unknown, fix=f"Factors are {', '.join(known)}.")
     origin = resolve(recipe)
     size = _number(origin, quantity)
-    places = [-1.0 + 2.0 * i / (steps - 1) for i in range(steps)]
+    places = [_places(known[letter]) for letter in letters]
+    while math.prod(map(len, places)) > MOST_RECIPES:
+        longest = max(range(len(places)), key=lambda i: len(places[i]))
+        places[longest] = places[longest][::2]
     seen, found = {origin.effective}, []
-    for levels in itertools.product(places, repeat=len(letters)):
+    for levels in sorted(itertools.product(*places), key=lambda at: sum(x * x for x in at)):
         moved = {known[f].lever: known[f].decode(x) for f, x in zip(letters, levels, strict=True)}
         candidate = Recipe(trainer=recipe.trainer, values=recipe.values.with_(moved))
         try:
@@ -81,9 +97,25 @@ def matched_recipes(
         value = _number(resolved, quantity)
         gap = value / size - 1.0
         if abs(gap) <= tolerance:
-            stood = tuple(known[f].encode(moved[known[f].lever]) for f in letters)
-            found.append(Matched(levels=stood, recipe=candidate, value=value, gap=gap))
+            found.append(Matched(levels=levels, recipe=candidate, value=value, gap=gap))
     return tuple(sorted(found, key=lambda m: (abs(m.gap), m.levels)))
+
+
+def _places(factor: Factor) -> list[float]:
+    """Coded levels up to REACH on either side that are realised apart, ascending; of a choice its own."""
+    if factor.kind == "choice":
+        return list(factor.coded_levels())
+    found: dict[Scalar, float] = {}
+    for i in range(MOST_LEVELS):
+        natural = factor.decode(-REACH + 2.0 * REACH * i / (MOST_LEVELS - 1))
+        # A quantity whose low level is positive is taken to have no meaning from zero down.
+        if _is_positive(natural) or not _is_positive(factor.low):
+            found.setdefault(natural, factor.encode(natural))
+    return list(found.values())
+
+
+def _is_positive(level: Scalar) -> bool:
+    return isinstance(level, int | float) and level > 0
 
 
 def _number(resolved: Resolved, quantity: str) -> float:

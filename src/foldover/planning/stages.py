@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from foldover.core import (
     ConditionSummary,
@@ -22,22 +24,24 @@ from foldover.core import (
 )
 from foldover.designs import check_design, fractional_factorial, one_at_a_time
 from foldover.planning.expand import expand, package_name
-from foldover.planning.followup import Matched, matched_recipes
+from foldover.planning.followup import FARTHEST, TOLERANCE, Matched, faced_design, matched_recipes
 from foldover.planning.plan import Condition, Plan, Resolve
 
 BETTER_LEVEL: Mapping[Decision, float] = {"fix_low": -1.0, "fix_high": 1.0}
 
 
 def plan_screen(study: Study, stage: Stage, resolve: Resolve, verdicts: Sequence[Verdict] = ()) -> Plan:
-    """Every row of the stage's design over the factors that it does not fix.
+    """Every row of the stage's design over the factors that it does not fix: a screen, or a response surface.
 
     verdicts: of the stage that it follows. Raises DesignError where they do not say at which level a factor is better.
     """
-    assert stage.design is not None, "a screen has a design"
+    assert stage.design is not None, "screens and surfaces have a design"
     held = {letter: _held_level(stage, letter, str(level), verdicts) for letter, level in stage.fix.items()}
     free = tuple(factor for factor in study.factors if factor.letter not in held)
     if stage.design.kind == "one_at_a_time":
         design = one_at_a_time(free, name=stage.name, seed=study.seed)
+    elif stage.design.kind == "faced":
+        design = faced_design(free, name=stage.name, seed=study.seed)
     else:
         design = fractional_factorial(
             free,
@@ -51,7 +55,7 @@ def plan_screen(study: Study, stage: Stage, resolve: Resolve, verdicts: Sequence
         at = {**held, **{factor.letter: level for factor, level in zip(free, levels, strict=True)}}
         return tuple(at[factor.letter] for factor in study.factors)
 
-    conditions = [_condition(study, row.label, "screen", whole(row.levels), resolve) for row in design.rows]
+    conditions = [_condition(study, row.label, stage.kind, whole(row.levels), resolve) for row in design.rows]
     notes = [note.message for note in check_design(design, lambda levels: _effective(study, whole(levels), resolve))]
     by_letter = {factor.letter: factor for factor in study.factors}
     notes += [f"factor {letter} is held at {by_letter[letter].decode(level)!r}" for letter, level in held.items()]
@@ -76,8 +80,9 @@ def plan_picked(
 ) -> Plan:
     """The conditions that the stage picks from earlier ones, with its changes, each under its role.
 
-    What resolves to the same run as one that is picked already is passed over: of the best, the next one is taken.
-    Raises DesignError where fewer conditions have a result than are asked for.
+    What resolves to the same run as one that is picked already is passed over: of the best, the next one is taken, and
+    of what matches in size, the next nearest; where all of these are picked, they stand for the match. Raises
+    DesignError where fewer conditions have a result than are asked for, and where nothing matches.
     """
     by_name = {plan.stage: plan for plan in plans}
     seen: dict[Values, str] = {}
@@ -88,13 +93,15 @@ def plan_picked(
         for origin in _candidates(study, stage, pick, by_name[pick.stage], summaries):
             if not left:
                 break
-            condition = _picked(study, pick, origin, resolve, taken=[c.label for c in conditions])
-            effective = resolve(condition.recipe).effective
-            if effective in seen:
-                notes.append(f"{origin.label} ({pick.role}) is the same run as {seen[effective]} and is passed over")
+            options = _options(study, pick, origin, resolve, taken=[c.label for c in conditions])
+            of_each = {resolve(condition.recipe).effective: condition for condition in options}
+            new = next((effective for effective in of_each if effective not in seen), None)
+            if new is None:
+                notes.append(_passed_over(pick, origin, [seen[effective] for effective in of_each]))
+                left -= bool(pick.match)
                 continue
-            seen[effective] = condition.label
-            conditions.append(condition)
+            conditions.append(of_each[new])
+            seen[new] = of_each[new].label
             left -= 1
         if left:
             raise DesignError(
@@ -123,7 +130,14 @@ def _candidates(
     return ordered if pick.best else ordered[::-1]
 
 
-def _picked(study: Study, pick: Pick, origin: Condition, resolve: Resolve, *, taken: Sequence[str]) -> Condition:
+def _passed_over(pick: Pick, origin: Condition, same: Sequence[str]) -> str:
+    if pick.match:
+        return f"what has the `{pick.match}` of {origin.label} is picked already: {', '.join(same)} ({pick.role})"
+    return f"{origin.label} ({pick.role}) is the same run as {same[0]} and is passed over"
+
+
+def _options(study: Study, pick: Pick, origin: Condition, resolve: Resolve, *, taken: Sequence[str]) -> list[Condition]:
+    """What the pick makes of a condition: one, or all that match it in size, the nearest first."""
     recipe = Recipe(trainer=origin.recipe.trainer, values=origin.recipe.values.with_(pick.changes))
     try:
         resolved = resolve(recipe)
@@ -133,29 +147,37 @@ def _picked(study: Study, pick: Pick, origin: Condition, resolve: Resolve, *, ta
         factor.encode(pick.changes[factor.lever]) if factor.lever in pick.changes else level
         for factor, level in zip(study.factors, origin.levels, strict=True)
     )
-    if pick.match:
-        nearest = _nearest(study, pick, recipe, resolve)
-        recipe, resolved = nearest.recipe, resolve(nearest.recipe)
-        moved = dict(zip(pick.over, nearest.levels, strict=True))
-        levels = tuple(moved.get(f.letter, level) for f, level in zip(study.factors, levels, strict=True))
     is_changed = pick.changes or pick.match
     label = pick.label or (f"{origin.label}-{_slug(pick.role)}" if is_changed else origin.label)
     while label in taken:
         label = f"{label}-{_slug(pick.role)}"
-    return Condition(
+    plain = Condition(
         label=label, role=pick.role, levels=levels, recipe=recipe, derived=resolved.derived, origin=pick.stage
     )
+    return _matches(study, pick, plain, resolve, origin=origin.label)[: len(taken) + 1] if pick.match else [plain]
 
 
-def _nearest(study: Study, pick: Pick, recipe: Recipe, resolve: Resolve) -> Matched:
-    found = matched_recipes(study, recipe, resolve, letters=pick.over, quantity=pick.match)
-    if not found:
+def _matches(study: Study, pick: Pick, wanted: Condition, resolve: Resolve, *, origin: str) -> list[Condition]:
+    """Conditions of the size of another, nearest first: all that match, or the one that is nearest to it.
+
+    Raises DesignError where even that is far off.
+    """
+    found = matched_recipes(study, wanted.recipe, resolve, letters=pick.over, quantity=pick.match, tolerance=math.inf)
+    near = [match for match in found if abs(match.gap) <= TOLERANCE]
+    if not near and (not found or abs(found[0].gap) > FARTHEST):
+        nearest = f": the nearest is {found[0].gap:+.0%}" if found else ""
         raise DesignError(
-            f"no other levels of {', '.join(pick.over)} come within a tenth of the `{pick.match}` of {pick.stage}'s "
-            f"condition for the role {pick.role!r}",
-            fix="Let another factor move (`over`), or leave the match out.",
+            f"no other levels of {', '.join(pick.over)} come near the `{pick.match}` of {origin}, for the role "
+            f"{pick.role!r}{nearest}",
+            fix="Let another factor move (`over`), such as the width of the MLP, or leave the match out.",
         )
-    return found[0]
+    return [_matched(study, pick, wanted, match, resolve) for match in near or found[:1]]
+
+
+def _matched(study: Study, pick: Pick, wanted: Condition, match: Matched, resolve: Resolve) -> Condition:
+    moved = dict(zip(pick.over, match.levels, strict=True))
+    levels = tuple(moved.get(f.letter, level) for f, level in zip(study.factors, wanted.levels, strict=True))
+    return replace(wanted, recipe=match.recipe, levels=levels, derived=resolve(match.recipe).derived)
 
 
 def _slug(role: str) -> str:

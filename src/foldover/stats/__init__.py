@@ -144,6 +144,7 @@ if TYPE_CHECKING:
     from foldover.stats.ordering import host_interaction as host_interaction
     from foldover.stats.ordering import ordering_agreement as ordering_agreement
     from foldover.stats.pairing import PairingGain as PairingGain
+    from foldover.stats.pairing import pair_gain as pair_gain
     from foldover.stats.pairing import pairing_gain as pairing_gain
     from foldover.stats.pairwise import AllPairs as AllPairs
     from foldover.stats.pairwise import PairComparison as PairComparison
@@ -209,6 +210,10 @@ if TYPE_CHECKING:
     from foldover.stats.surface import path_should_stop as path_should_stop
     from foldover.stats.surface import ridge_path as ridge_path
     from foldover.stats.surface import steepest_path as steepest_path
+    from foldover.stats.surface_region import RegionBest as RegionBest
+    from foldover.stats.surface_region import SurfaceDifference as SurfaceDifference
+    from foldover.stats.surface_region import best_in_region as best_in_region
+    from foldover.stats.surface_region import surface_difference as surface_difference
     from foldover.stats.table import INFORMATIVE as INFORMATIVE
     from foldover.stats.table import RERUN as RERUN
     from foldover.stats.table import TRUNK as TRUNK
@@ -268,7 +273,7 @@ _HOMES: Mapping[str, str] = {
     "noise": "Component Noise TimeTrend measure_noise time_trend variance_components",
     "ols": "Fit LeastSquares robust_errors vifs",
     "ordering": "InteractionTest OrderingAgreement Reversal host_interaction ordering_agreement",
-    "pairing": "PairingGain pairing_gain",
+    "pairing": "PairingGain pair_gain pairing_gain",
     "pairwise": "AllPairs PairComparison WithBest all_pairs compare_with_best versus_control",
     "permutation": "PermutationResult freedman_lane permutation_test sign_flip_test",
     "power": """
@@ -288,6 +293,7 @@ _HOMES: Mapping[str, str] = {
         Canonical SurfaceFit SurfacePoint canonical_analysis constrained_optimum fit_surface fit_surface_to
         path_should_stop ridge_path steepest_path
     """,
+    "surface_region": "RegionBest SurfaceDifference best_in_region surface_difference",
     "table": "INFORMATIVE RERUN TRUNK LeftOut Table tabulate",
     "terms": "parse_term resolve_terms term_columns term_text",
     "units": "Unit bpb_to_nats convert nats_to_bpb",

@@ -245,16 +245,18 @@ def lack_of_fit(
     return _compare(X0, X1, table.y, against="the larger model")
 
 
-def pure_error_lack_of_fit(X: Array, y: Array) -> LackOfFit:
+def pure_error_lack_of_fit(X: Array, y: Array, *, blocks: Array | None = None) -> LackOfFit:
     """Lack of fit of the model X (n, p), intercept included, against the spread of runs with equal rows of X.
 
-    Raises AnalysisError when no row is replicated, or when there are no more distinct rows than coefficients.
+    blocks: columns (n, b) that both models have besides, such as seeds; what they explain is then no error. Raises
+    AnalysisError when no row is replicated, or when there are no more distinct rows than coefficients.
     """
     _, index = np.unique(np.round(X, 9), axis=0, return_inverse=True)
     cells = np.eye(int(index.max()) + 1)[index.reshape(-1)]
     if cells.shape[1] == len(y):
         raise AnalysisError("no run is replicated: there is no pure error", fix="Add centre points or replicates.")
-    return _compare(X, cells, y, against="pure error")
+    beside = np.empty((len(y), 0)) if blocks is None else blocks
+    return _compare(np.column_stack([X, beside]), np.column_stack([cells, beside]), y, against="pure error")
 
 
 def _compare(X0: Array, X1: Array, y: Array, *, against: str) -> LackOfFit:

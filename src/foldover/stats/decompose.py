@@ -96,7 +96,8 @@ def decompose_by_speed(
 ) -> SpeedDecomposition:
     """Split the effect at `seconds` into the effect at equal steps and the effect of speed, paired by seed.
 
-    low, high: seed -> curve of the run at the low and at the high level of the factor.
+    low, high: seed -> curve of the run at the low and at the high level of the factor. seconds: tokens or FLOPs do as
+    well, where the curves have them in place of seconds: whatever is equal while steps differ.
     Raises AnalysisError where a seed has no partner or a curve does not reach the budget or the common steps.
     """
     require_positive(seconds, "budget in seconds")

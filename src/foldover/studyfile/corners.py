@@ -47,6 +47,7 @@ def check_all(ground: Ground, factors: Mapping[str, Factor | None], stages: Sequ
     _check_corners(ground, factors, stages)
     known = [factor for factor in factors.values() if factor is not None]
     _check_response(ground, known, stages)
+    _check_matches(ground, resolved, stages)
     for index, stage in enumerate(stages):
         if stage is not None and stage.branch is not None and len(known) == len(factors):
             changes = [_changes(known, corner) for corner in _corners(stage, known)]
@@ -70,6 +71,17 @@ def _check_response(ground: Ground, factors: Sequence[Factor], stages: Sequence[
                 "gives it, such as `export.artifact` under [baseline.set], or name another response.",
             )
             return
+
+
+def _check_matches(ground: Ground, baseline: Resolved, stages: Sequence[Stage | None]) -> None:
+    """What picks are matched in is a number that this trainer derives."""
+    for index, stage in enumerate(stages):
+        if stage is None:
+            continue
+        for place, pick in enumerate(stage.picks):
+            if pick.match and pick.match not in baseline.derived:
+                text = f"no recipe of trainer {ground.baseline.trainer!r} has a `{pick.match}`: leave `match` out."
+                ground.report.add(("stages", index, "pick", place, "match"), f"stage {stage.name}: {text}")
 
 
 def _changes(factors: Sequence[Factor], corner: Sequence[int]) -> Mapping[str, Scalar]:

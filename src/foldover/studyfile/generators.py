@@ -17,7 +17,7 @@ from foldover.studyfile.table import Table, is_whole
 
 _GENERATOR = re.compile(r"\s*([A-Z])\s*=\s*([+-]?)\s*([A-Z]+)\s*")
 _FRACTION = re.compile(r"\s*2\s*\^\s*(?:\(\s*([0-9]+)\s*-\s*([0-9]+)\s*\)|([0-9]+))\s*")
-ONE_AT_A_TIME = "one_at_a_time"
+ONE_AT_A_TIME, FACED = "one_at_a_time", "faced"
 Word = frozenset[str]
 
 
@@ -49,8 +49,24 @@ def read_request(table: Table, letters: Sequence[str]) -> DesignRequest | None:
     return DesignRequest(runs=runs, generators=tuple(generators))
 
 
+def faced_request(num_factors: int) -> DesignRequest:
+    """Corners, faces and centre of a region."""
+    return DesignRequest(runs=2**num_factors + 2 * num_factors + 1, kind="faced")
+
+
+def faced_labels(request: DesignRequest) -> tuple[str, ...]:
+    """How its rows are called: corners, faces, centre."""
+    num_factors = next(k for k in itertools.count(2) if faced_request(k).runs >= request.runs)
+    corners = [f"c{i:02d}" for i in range(1, 2**num_factors + 1)]
+    return (*corners, *(f"a{i:02d}" for i in range(1, 2 * num_factors + 1)), "z01")
+
+
 def corner_levels(request: DesignRequest, letters: Sequence[str]) -> Iterator[tuple[int, ...]]:
-    """The coded rows of a checked request, one level (-1 or +1) a letter; nothing if its generators are open."""
+    """The coded rows of a checked request, a level (-1, +1 or the centre) a letter; nothing if generators are open."""
+    if request.kind == FACED:
+        faces = [tuple(s if j == i else 0 for j in range(len(letters))) for i in range(len(letters)) for s in (-1, 1)]
+        yield from [*itertools.product((-1, 1), repeat=len(letters)), *faces, (0,) * len(letters)]
+        return
     if request.kind == ONE_AT_A_TIME:
         for i in range(-1, len(letters)):
             yield tuple(1 if j == i else -1 for j in range(len(letters)))
@@ -64,6 +80,20 @@ def corner_levels(request: DesignRequest, letters: Sequence[str]) -> Iterator[tu
         for letter, sign, word in parts:
             row[letter] = sign * math.prod(row[factor] for factor in word)
         yield tuple(row[letter] for letter in letters)
+
+
+def has_aliased_pairs(request: DesignRequest, num_factors: int) -> bool:
+    """Whether a checked request confounds main effects with two-factor interactions (resolution III).
+
+    Without generators the catalogue has the highest resolution that there is: IV or more up to half as many factors as
+    runs.
+    """
+    if request.kind != "regular" or request.runs == 2**num_factors:
+        return False
+    words = [Word((left, *right)) for left, _, right in map(_parts, request.generators)]
+    if words:
+        return min(map(len, _defining_words(words))) == 3
+    return num_factors > request.runs // 2
 
 
 def _runs(table: Table, k: int) -> int | None:

@@ -24,7 +24,8 @@ from foldover.studyfile.table import Table
 
 _KEYS = ("role", "from", "best", "worst", "condition", "budget", "among", "set", "match", "over", "label")
 MATCHES = ("num_params", "flops_per_token")
-LEVELS = ("low", "high")
+BETTER = "better"
+LEVELS = ("low", "high", BETTER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,13 +130,13 @@ def read_fix(table: Table, factors: Mapping[str, Factor | None], after: Draft | 
     if isinstance(content, dict):
         pairs: list[tuple[object, object]] = list(content.items())
     elif isinstance(content, list) and content:
-        pairs = [(letter, "better") for letter in content]
+        pairs = [(letter, BETTER) for letter in content]
     else:
         table.problem("fix", f'`fix` must be letters (["D"]) or letters with levels (got {content!r}).')
         return None
     found: dict[str, str] = {}
     for letter, level in pairs:
-        problem = _problem_of_fix(letter, level, factors, after, is_given=isinstance(content, dict))
+        problem = _problem_of_fix(letter, level, factors, after)
         if problem:
             table.problem("fix", problem)
             return None
@@ -146,13 +147,13 @@ def read_fix(table: Table, factors: Mapping[str, Factor | None], after: Draft | 
     return Values(found)
 
 
-def _problem_of_fix(
-    letter: object, level: object, factors: Mapping[str, Factor | None], after: Draft | None, *, is_given: bool
-) -> str:
+def _problem_of_fix(letter: object, level: object, factors: Mapping[str, Factor | None], after: Draft | None) -> str:
     if not isinstance(letter, str) or letter not in factors:
         return f"`fix` names factors by letter (got {letter!r}; there are {', '.join(factors)})."
-    if is_given:
-        return "" if level in LEVELS else f"factor {letter} is fixed at `low` or `high` (got {level!r})."
+    if level not in LEVELS:
+        return f"factor {letter} is fixed at `low`, `high` or `better` (got {level!r})."
+    if level != BETTER:
+        return ""
     if after is None:
         return (
             f'factor {letter} stands at its better level only by the verdict of a stage: name it with `after = "..."`.'

@@ -74,14 +74,14 @@ def _stage(stage: Stage, common: Allowance) -> str:
         lines.append(f"branch = {_scalar(stage.branch)}")
     if stage.after is not None:
         lines.append(f"after = {_scalar(stage.after)}")
-    if stage.design is not None:
+    if stage.design is not None and stage.kind != "surface":
         is_regular = stage.design.kind == "regular"
         lines.append(f"runs = {stage.design.runs}" if is_regular else f"design = {_scalar(stage.design.kind)}")
         if stage.design.generators:
             lines.append(f"generators = {_array(stage.design.generators)}")
     if stage.fix:
         levels = ", ".join(f"{letter} = {_scalar(level)}" for letter, level in stage.fix.items())
-        is_by_verdict = "better" in stage.fix.values()
+        is_by_verdict = set(stage.fix.values()) == {"better"}
         lines.append(f"fix = {_array(tuple(stage.fix))}" if is_by_verdict else f"fix = {{ {levels} }}")
     lines += _search(stage)
     if stage.picks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast, get_args
 
@@ -19,7 +19,7 @@ from foldover.core import (
     StageKind,
     Values,
 )
-from foldover.studyfile.generators import read_request
+from foldover.studyfile.generators import faced_labels, faced_request, read_request
 from foldover.studyfile.picks import (
     Draft,
     Known,
@@ -43,6 +43,7 @@ _OWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "replicate": ("pick",),
     "bridge": ("pick", "set"),
     "anchors": ("pick",),
+    "surface": ("after", "fix"),
     "search": SEARCH_KEYS,
 }
 # Confirming needs conditions that were compared; refining and fixing need verdicts on factors.
@@ -50,8 +51,10 @@ _MAY_FOLLOW: Mapping[str, tuple[str, ...]] = {
     "screen": ("screen",),
     "confirm": ("screen", "refine"),
     "refine": ("screen",),
+    "surface": ("screen",),
 }
 LEAST_CONTRASTS = 4  # of the pseudo standard error of single runs
+MOST_OPEN = 4  # factors of a response surface: beyond it, more rows than a follow-up is worth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +137,9 @@ def _draft(name: str, common: _Common, stage: Stage | None) -> Draft:
     )
     if stage is None:
         return blank
+    if stage.design is not None and stage.kind == "surface":
+        labels, roles = frozenset(faced_labels(stage.design)), frozenset(["surface"])
+        return replace(blank, num_conditions=stage.design.runs, labels=labels, roles=roles, can_judge=False)
     if stage.design is not None:
         labels = frozenset(f"c{i:02d}" for i in range(1, stage.design.runs + 1))
         runs = len(stage.seeds) * stage.reruns
@@ -161,8 +167,7 @@ def _read_stage(table: Table, common: _Common, known: Known) -> Stage | None:
         table.refuse_others((*_COMMON, *(key for keys in _OWN_KEYS.values() for key in keys)))
         return None
     _refuse_other_kinds(table, common.kind)
-    readers = {"screen": _read_screen, "confirm": _read_confirm, "refine": _read_refine, "search": _read_search}
-    own = readers.get(common.kind, _read_picked)(table, common, known)
+    own = _READERS.get(common.kind, _read_picked)(table, common, known)
     if own is None or common.name is None or common.budgets is None or common.seeds is None or common.host is None:
         return None
     return replace(
@@ -180,19 +185,42 @@ def _read_stage(table: Table, common: _Common, known: Known) -> Stage | None:
 
 
 def _read_screen(table: Table, common: _Common, known: Known) -> Stage | None:
-    after = _after(table, "screen", known) if "after" in table else None
-    if "after" in table and "fix" not in table:
-        table.problem(
-            "after", "a screen follows a stage only for what it fixes: name it in `fix`, or leave `after` out."
-        )
-        return None
-    fix = read_fix(table, known.factors, after)
+    after, fix = _read_fix(table, "screen", known)
     if fix is None or not known.factors or _is_fixed_and_varied(table, fix):
         return None
     request = read_request(table, [letter for letter in known.factors if letter not in fix])
     if request is None or ("after" in table and after is None):
         return None
     return _blank("screen", design=request, fix=fix, after=None if after is None else after.name)
+
+
+def _read_surface(table: Table, common: _Common, known: Known) -> Stage | None:
+    after, fix = _read_fix(table, "surface", known)
+    if fix is None or not known.factors or ("after" in table and after is None):
+        return None
+    free = [letter for letter in known.factors if letter not in fix]
+    if not 2 <= len(free) <= MOST_OPEN:
+        text = f"a response surface has 2 to {MOST_OPEN} factors, but {len(free)} are open: {', '.join(free)}."
+        table.problem("fix" if "fix" in table else None, f"{text} Hold the others in `fix`.")
+        return None
+    for letter in free:
+        problem = _problem_of_center(letter, (), known.factors)
+        if problem:
+            table.problem("fix" if "fix" in table else None, problem)
+            return None
+    request = faced_request(len(free))
+    return _blank("surface", design=request, fix=fix, after=None if after is None else after.name)
+
+
+def _read_fix(table: Table, kind: str, known: Known) -> tuple[Draft | None, Values | None]:
+    """The stage that verdicts come from, and what is held; None for the latter where it is wrong (noted)."""
+    after = _after(table, kind, known) if "after" in table else None
+    if "after" in table and "fix" not in table:
+        table.problem(
+            "after", f"a {kind} follows a stage only for what it fixes: name it in `fix`, or leave `after` out."
+        )
+        return after, None
+    return after, read_fix(table, known.factors, after)
 
 
 def _read_confirm(table: Table, common: _Common, known: Known) -> Stage | None:
@@ -256,6 +284,15 @@ def _read_search(table: Table, common: _Common, known: Known) -> Stage | None:
     if search is None or common.reruns != 1:
         return None
     return replace(_blank("search"), search=search, matched_to=table.text("matched_to"))
+
+
+_READERS: Mapping[str, Callable[[Table, _Common, Known], Stage | None]] = {
+    "screen": _read_screen,
+    "confirm": _read_confirm,
+    "refine": _read_refine,
+    "surface": _read_surface,
+    "search": _read_search,
+}
 
 
 def _is_accounted_alike(table: Table, stage: Stage, before: Sequence[Stage | None]) -> bool:
