@@ -6,7 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from foldover.core import DesignError, DesignRequest, Factor, Recipe, RecipeError, Resolved, Verdict, natural_levels
+from foldover.core import (
+    DesignError,
+    DesignRequest,
+    Factor,
+    Recipe,
+    RecipeError,
+    Resolved,
+    Values,
+    Verdict,
+    natural_levels,
+)
 from foldover.planning import (
     Condition,
     longest_budget,
@@ -254,3 +264,27 @@ def test_a_condition_is_equal_to_itself_planned_again(screen, quick_study, resol
     again = plan_screen(quick_study, quick_study.stage("screen"), resolve)
     assert isinstance(again.conditions[0], Condition)
     assert again == screen
+
+
+# Factors that a follow-up holds
+
+
+@pytest.mark.parametrize(("baseline", "level"), [(524288, 1.0), (262144, -1.0), (393216, -1.0)])
+def test_a_dropped_factor_is_held_where_the_baseline_has_it(quick_study, resolve, baseline, level):
+    study = replace(
+        quick_study,
+        baseline=replace(
+            quick_study.baseline, values=quick_study.baseline.values.with_({"batch.total_batch": baseline})
+        ),
+    )
+    fix = Values(D="better", A="better")
+    stage = replace(study.stage("screen"), design=DesignRequest(runs=8), fix=fix, after="screen")
+    plan = plan_screen(study, stage, resolve, verdicts(D="drop", A="fix_high"))
+    assert {(c.levels[0], c.levels[3]) for c in plan.conditions} == {(1.0, level)}
+
+
+@pytest.mark.parametrize("decision", ["undecided", "keep_open", "send_back", "more_seeds", "fold_over"])
+def test_a_factor_that_is_open_is_held_nowhere(quick_study, resolve, decision):
+    stage = replace(quick_study.stage("screen"), design=DesignRequest(runs=16), fix=Values(D="better"), after="screen")
+    with pytest.raises(DesignError, match=f"which is: {decision}"):
+        plan_screen(quick_study, stage, resolve, verdicts(D=decision))

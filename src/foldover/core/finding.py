@@ -8,9 +8,10 @@ from typing import Literal
 from foldover.core.recipe import Recipe
 from foldover.core.values import Scalar
 
-# The last three: a factor needs more seeds, or the folded design; a condition is carried on to later stages.
+# The last four: a factor that was fixed before is open again; it needs more seeds, or the folded design; a condition is
+# carried on to later stages.
 Decision = Literal[
-    "fix_low", "fix_high", "keep_open", "drop", "confirm", "undecided", "more_seeds", "fold_over", "carry"
+    "fix_low", "fix_high", "keep_open", "drop", "confirm", "undecided", "send_back", "more_seeds", "fold_over", "carry"
 ]
 
 

@@ -21,7 +21,7 @@ from foldover.core import (
     Verdict,
     digest,
 )
-from foldover.planning import Candidate, Plan, best_candidate, candidates, compare, judge, recommend
+from foldover.planning import Candidate, Plan, best_candidate, candidates, compare, judge, recommend, send_back
 from foldover.stats import (
     TRUNK,
     Table,
@@ -188,17 +188,9 @@ def judge_stage(study: Study, plan: Plan, plans: Sequence[Plan], analysis: Analy
     names, stage = [p.name for p in compared], study.stage(plan.stage)
     used = [r for r in analysis.records if r.spec.stage == plan.stage]
     if stage.kind == "screen":
-        return judge(
-            analysis.effects,
-            [factor for factor in study.factors if factor.letter not in stage.fix],
-            # A follow-up asks for nothing more.
-            replace(study.gate, more_seeds=0, fold_over=False) if stage.follows else study.gate,
-            stage=plan.stage,
-            packages=names,
-            direction=study.direction,
-            evidence=evidence_of(used),
-            regime=stage.regime,
-        )
+        before = [other for other in _up_to(plan, plans)[:-1] if _may_speak_against(study, other, stage)]
+        earlier = [verdict for other in before for verdict in _judge_screen(study, other, analysis)]
+        return send_back(_judge_screen(study, plan, analysis), earlier)
     found = fresh_candidates(study, _up_to(plan, plans), analysis, like=compared[-1])
     own = tuple(c for c in found if c.summary.package in names)
     if not own:
@@ -215,12 +207,39 @@ def judge_stage(study: Study, plan: Plan, plans: Sequence[Plan], analysis: Analy
     return verdicts or (_carry(study, stage, own, evidence),)
 
 
+def _judge_screen(study: Study, plan: Plan, analysis: Analysis) -> tuple[Verdict, ...]:
+    """The verdicts on factors of one screen by itself."""
+    stage = study.stage(plan.stage)
+    return judge(
+        analysis.effects,
+        [factor for factor in study.factors if factor.letter not in stage.fix],
+        # A follow-up asks for nothing more.
+        replace(study.gate, more_seeds=0, fold_over=False) if stage.follows else study.gate,
+        stage=plan.stage,
+        packages=[p.name for p in sorted(plan.compared, key=lambda p: p.budget.limit.amount)],
+        direction=study.direction,
+        evidence=evidence_of([r for r in analysis.records if r.spec.stage == plan.stage]),
+        regime=stage.regime,
+    )
+
+
+def _may_speak_against(study: Study, plan: Plan, stage: Stage) -> bool:
+    """Whether a screen is one that another has to agree with: of the same host, and not of one seed against many.
+
+    A follow-up is judged with the runs of the screen that it follows, and says more than that one.
+    """
+    other = study.stage(plan.stage)
+    is_as_strong = other.regime == "explicit" or stage.regime == "fixed"
+    is_apart = other.name != stage.follows
+    return other.kind == "screen" and is_as_strong and is_apart and study.host_of(other) == study.host_of(stage)
+
+
 def screen_verdicts(study: Study, plans: Sequence[Plan], analysis: Analysis) -> tuple[Verdict, ...]:
-    """Those of every screen; where several judge a factor the last one stands."""
+    """Those of every screen; of several on a factor the last of the study's own host and of explicit seeds stands."""
     found: dict[str, Verdict] = {}
-    for plan in plans:
-        if study.stage(plan.stage).kind == "screen":
-            found |= {verdict.subject: verdict for verdict in judge_stage(study, plan, plans, analysis)}
+    screens = [plan for plan in plans if study.stage(plan.stage).kind == "screen"]
+    for plan in sorted(screens, key=lambda plan: _weight(study, study.stage(plan.stage))):
+        found |= {verdict.subject: verdict for verdict in judge_stage(study, plan, plans, analysis)}
     return tuple(found[factor.letter] for factor in study.factors if factor.letter in found)
 
 
@@ -261,6 +280,11 @@ def recommendation_of(study: Study, plans: Sequence[Plan], analysis: Analysis) -
     """What the study recommends so far; None before anything finished."""
     found = fresh_candidates(study, plans, analysis)
     return recommend(study, found, screen_verdicts(study, plans, analysis)) if found else None
+
+
+def _weight(study: Study, stage: Stage) -> tuple[bool, bool]:
+    """How much the verdicts of a screen count, beside its place in the order of stages."""
+    return study.host_of(stage) == study.host, stage.regime == "explicit"
 
 
 def _up_to(plan: Plan, plans: Sequence[Plan]) -> list[Plan]:

@@ -2,7 +2,7 @@
 
 from foldover.planning.cost import Cost, CostKey, cost_key, estimate_cost, measured_seconds
 from foldover.planning.expand import count_reruns, expand, package_name
-from foldover.planning.gate import judge, rule_text
+from foldover.planning.gate import judge, rule_text, send_back
 from foldover.planning.plan import Condition, Plan
 from foldover.planning.recommend import Candidate, best_candidate, candidates, compare, recommend
 from foldover.planning.requests import with_follow_ups
@@ -50,6 +50,7 @@ __all__ = [
     "recipe_at",
     "recommend",
     "rule_text",
+    "send_back",
     "share_training",
     "space_of",
     "spent_before",

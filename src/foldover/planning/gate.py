@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from foldover.core import Decision, Direction, Effect, Factor, Gate, Regime, Verdict
+
+BETTER_LEVEL: Mapping[Decision, float] = {"fix_low": -1.0, "fix_high": 1.0}
 
 
 def rule_text(gate: Gate) -> str:
@@ -13,8 +16,9 @@ def rule_text(gate: Gate) -> str:
         f"at the longest budget of the stage: retained if the {gate.level:.0%} interval excludes 0 and "
         f"{gate.correction.upper()} q <= {gate.q:g}; fixed at its better level if also |effect| >= "
         f"{gate.smallest_effect:g}; dropped if retained below that or the interval lies inside "
-        f"+-{gate.smallest_effect:g}; kept open if retained only at a shorter budget; else undecided; single runs of a "
-        "fixed seed: retained if |effect| exceeds Lenth's margin of error"
+        f"+-{gate.smallest_effect:g}; kept open if retained only at a shorter budget; sent back if an earlier screen "
+        "fixed it at its other level; else undecided; single runs of a fixed seed: retained if |effect| exceeds "
+        "Lenth's margin of error"
     )
 
 
@@ -50,6 +54,22 @@ def judge(
             )
         )
     return tuple(verdicts)
+
+
+def send_back(verdicts: Sequence[Verdict], earlier: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """The verdicts, but a factor that would be fixed at the other level than before is open again.
+
+    earlier: of screens that may speak against this one, the last on a factor counting.
+    """
+    fixed = {verdict.subject: verdict for verdict in earlier if verdict.decision in BETTER_LEVEL}
+    return tuple(_against(verdict, fixed.get(verdict.subject)) for verdict in verdicts)
+
+
+def _against(verdict: Verdict, before: Verdict | None) -> Verdict:
+    if before is None or verdict.decision not in BETTER_LEVEL or verdict.decision == before.decision:
+        return verdict
+    because = f"{verdict.because}; stage {before.stage} found the other level better, so neither is fixed"
+    return replace(verdict, decision="send_back", because=because)
 
 
 def _wish(effect: Effect | None, decision: Decision, gate: Gate, regime: Regime) -> tuple[Decision, str] | None:

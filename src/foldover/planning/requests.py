@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from foldover.core import DesignRequest, Stage, Study, Verdict
+from foldover.designs import fractional_factorial
 
 
 def with_follow_ups(study: Study, decided: Mapping[str, Sequence[Verdict]]) -> Study:
@@ -38,7 +39,10 @@ def folded_generators(generators: Sequence[str]) -> tuple[str, ...]:
 
 def _folded(study: Study, stage: Stage) -> Stage:
     assert stage.design is not None, "a screen has a design"
-    design = DesignRequest(runs=stage.design.runs, generators=folded_generators(stage.design.generators))
+    free = tuple(factor for factor in study.factors if factor.letter not in stage.fix)
+    # Those of the catalogue, where the file leaves them to it.
+    generators = stage.design.generators or fractional_factorial(free, runs=stage.design.runs).generators
+    design = DesignRequest(runs=stage.design.runs, generators=folded_generators(generators))
     return replace(_after(stage, f"{stage.name}-fold"), design=design, seeds=_new_seeds(study, len(stage.seeds)))
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from foldover.core import (
     ConditionSummary,
-    Decision,
     Design,
     DesignError,
     Factor,
@@ -25,9 +24,8 @@ from foldover.core import (
 from foldover.designs import check_design, fractional_factorial, one_at_a_time
 from foldover.planning.expand import expand, package_name
 from foldover.planning.followup import FARTHEST, TOLERANCE, Matched, faced_design, matched_recipes
+from foldover.planning.gate import BETTER_LEVEL
 from foldover.planning.plan import Condition, Plan, Resolve
-
-BETTER_LEVEL: Mapping[Decision, float] = {"fix_low": -1.0, "fix_high": 1.0}
 
 
 def plan_screen(study: Study, stage: Stage, resolve: Resolve, verdicts: Sequence[Verdict] = ()) -> Plan:
@@ -36,7 +34,7 @@ def plan_screen(study: Study, stage: Stage, resolve: Resolve, verdicts: Sequence
     verdicts: of the stage that it follows. Raises DesignError where they do not say at which level a factor is better.
     """
     assert stage.design is not None, "screens and surfaces have a design"
-    held = {letter: _held_level(stage, letter, str(level), verdicts) for letter, level in stage.fix.items()}
+    held = {letter: _held_level(study, stage, letter, str(level), verdicts) for letter, level in stage.fix.items()}
     free = tuple(factor for factor in study.factors if factor.letter not in held)
     if stage.design.kind == "one_at_a_time":
         design = one_at_a_time(free, name=stage.name, seed=study.seed)
@@ -62,15 +60,19 @@ def plan_screen(study: Study, stage: Stage, resolve: Resolve, verdicts: Sequence
     return expand(study, stage, conditions, design=design, notes=notes)
 
 
-def _held_level(stage: Stage, letter: str, level: str, verdicts: Sequence[Verdict]) -> float:
+def _held_level(study: Study, stage: Stage, letter: str, level: str, verdicts: Sequence[Verdict]) -> float:
+    """Coded. A factor that was dropped stands where the baseline has it, if that is its high level, else at its low."""
     if level != "better":
         return -1.0 if level == "low" else 1.0
-    for verdict in verdicts:
-        if verdict.subject == letter and verdict.decision in BETTER_LEVEL:
-            return BETTER_LEVEL[verdict.decision]
-    found = next((v.decision for v in verdicts if v.subject == letter), "not judged")
+    own = next((verdict for verdict in verdicts if verdict.subject == letter), None)
+    if own is not None and own.decision in BETTER_LEVEL:
+        return BETTER_LEVEL[own.decision]
+    if own is not None and own.decision == "drop":
+        factor = next(each for each in study.factors if each.letter == letter)
+        return 1.0 if study.baseline.values.get(factor.lever) == factor.high else -1.0
     raise DesignError(
-        f"stage `{stage.name}` fixes factor {letter} by the verdict of `{stage.after}`, which is: {found}",
+        f"stage `{stage.name}` fixes factor {letter} by the verdict of `{stage.after}`, which is: "
+        f"{'not judged' if own is None else own.decision}",
         fix=f'Say where it stands, `fix = {{ {letter} = "low" }}`, by `foldover amend`.',
     )
 

@@ -20,6 +20,7 @@ DECISION_WORDS = {
     "drop": "dropped",
     "confirm": "confirmed",
     "undecided": "undecided",
+    "send_back": "sent back: open again",
     "more_seeds": "undecided: more seeds",
     "fold_over": "doubtful: fold over",
     "carry": "carried on",

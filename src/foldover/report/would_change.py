@@ -5,7 +5,7 @@ from __future__ import annotations
 from foldover.report.numbers import counted, decimals_for, listed, plain
 from foldover.report.reading import Row, half_width
 
-OPEN = ("undecided", "keep_open", "more_seeds", "fold_over")
+OPEN = ("undecided", "keep_open", "send_back", "more_seeds", "fold_over")
 
 
 def would_change(document: Row) -> list[str]:

@@ -26,6 +26,7 @@ from foldover.studyfile.stages import Ground as StageGround
 from foldover.studyfile.stages import read_stages
 from foldover.studyfile.table import Report, Table
 from foldover.studyfile.trainer import TrainerOf
+from foldover.studyfile.wishes import check_wishes
 
 SECTIONS = ("study", "baseline", "constants", "budget", "factors", "decision", "hosts", "stages")
 
@@ -54,7 +55,8 @@ def _read(content: Mapping[str, object], report: Report, trainer_of: TrainerOf, 
     head = read_head(head_table, is_there="study" in root)
     trainer = read_trainer(head_table, trainer_of)
     response = read_response(head_table, trainer)
-    gate = read_gate(root.table("decision", title="[decision]"))
+    decision = root.table("decision", title="[decision]")
+    gate = read_gate(decision)
     allowance = read_allowance(root.table("budget", title="[budget]"))
     factors = read_factors(
         _section(root, "factors"), None if trainer is None else trainer.levers, may_share=_is_one_at_a_time(content)
@@ -72,6 +74,8 @@ def _read(content: Mapping[str, object], report: Report, trainer_of: TrainerOf, 
     if "host" in head_table:
         read_host(head_table, ground.hosts, ground.constants)
     stages = read_stages(content, report, ground)
+    if None not in stages:
+        check_wishes(decision, gate, [stage for stage in stages if stage is not None], len(factors))
     if trainer is None:
         return None
     baseline = read_baseline(root.table("baseline", title="[baseline]"), str(head_table.text("trainer")), trainer)
