@@ -165,6 +165,7 @@ def _plan(study: Study, stage: Stage, named: dict[str, tuple[float, ...]], order
             levels=levels,
             recipe=recipe,
             derived=Values(width=512, num_params=int(3e7 + 1e7 * levels[0])),
+            origin={"long": "confirm", "linux": "long"}.get(stage.name, ""),
         )
     for budget in stage.budgets:
         name = f"{stage.name} @ {budget.label()}"
@@ -337,6 +338,20 @@ def test_a_stage_of_one_condition_shows_its_mean_and_orders_nothing(found, recor
     assert (row["condition"], row["n"]) == ("bridge-d6", 3)
     assert (row["mean"], row["sd"]) == pytest.approx((fmean(runs), stdev(runs)))
     assert (section.claims, section.pictures) == ((), ())
+
+
+def test_what_was_carried_on_stands_beside_where_it_was_picked(found, records):
+    rows = {row["condition"]: row for row in rows_of(found["carried-long"].tables[0])}
+    assert set(rows) == {"bridge-d8", "c07"}  # the others did not run in `confirm`
+    for label, row in rows.items():
+        before, now = (
+            [x for own in values(records, stage, budget)[label].values() for x in own]
+            for stage, budget in (("confirm", "10 min"), ("long", "1 h"))
+        )
+        assert (row["before"], row["n_before"], row["n"]) == ("confirm @ 10 min, Windows A100", 5, 4)
+        assert (row["mean_before"], row["mean"]) == pytest.approx((fmean(before), fmean(now)))
+    assert {r["before"] for r in rows_of(found["carried-linux"].tables[0])} == {"long @ 1 h, Windows A100"}
+    assert "carried-windows-24h" not in found
 
 
 def test_wins_are_counted_over_all_pairs_and_name_their_members(found, records):

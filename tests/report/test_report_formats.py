@@ -181,6 +181,24 @@ def test_a_recommendation_says_what_would_change_it(make_inputs):
     assert all(f"<li>{line}</li>" in render_html(document) for line in lines)
 
 
+@pytest.mark.parametrize(("size", "is_said"), [(300_000, True), (250_000, False), (100_000, False)])
+def test_a_recommended_recipe_larger_than_every_rival_may_lead_by_its_size(make_inputs, size, is_said):
+    inputs = make_inputs()
+    chosen = inputs.recommendation
+    records = [
+        replace(r, outcome=replace(r.outcome, derived=r.outcome.derived.with_({"num_params": size})))
+        if (r.spec.package, r.spec.condition) == (chosen.package, chosen.condition)
+        else r
+        for r in inputs.records
+    ]
+    lines = build_report(replace(inputs, records=tuple(records)))["recommendation"]["would_change"]
+    sentence = (
+        f"A rival of its own size: {chosen.condition} has {size:,} parameters, the others at most 231,424, and its "
+        "lead may be size."
+    )
+    assert (sentence in lines) == is_said
+
+
 def test_what_few_seeds_and_a_fixed_seed_carry_is_called_descriptive(make_inputs):
     inputs = make_inputs()
     fixed = [replace(package, regime="fixed", host="windows") for package in inputs.packages]

@@ -10,7 +10,7 @@ from foldover.lab.analysis import Analysis
 from foldover.lab.evidence import StageView, evidence_from
 from foldover.lab.sections_bridges import across_hosts, refinement, separation
 from foldover.lab.sections_budgets import by_speed, fidelity
-from foldover.lab.sections_conditions import ordering, reruns, shares, wins
+from foldover.lab.sections_conditions import carried, ordering, reruns, shares, wins
 from foldover.lab.sections_effects import effects_by_budget, pooled_follow_up, relaxing
 from foldover.lab.sections_overview import over_hosts, over_screens
 from foldover.lab.sections_program import accounting, program
@@ -39,6 +39,7 @@ _OF_SCREENS: tuple[Maker, ...] = (
 _OF_SURFACES: tuple[Maker, ...] = (response_surface, ordering, fidelity, trunks, reruns)
 _OF_CONDITIONS: tuple[Maker, ...] = (
     ordering,
+    carried,
     wins,
     shares,
     refinement,

@@ -6,6 +6,7 @@ from itertools import combinations
 
 from foldover.core import AnalysisError, ConditionSummary, Package
 from foldover.lab.evidence import StageView, cells, slug
+from foldover.planning import Condition
 from foldover.report.numbers import counted, decimals_for, listed, percent, plain
 from foldover.report.section import Mark, Section, SectionPicture, SectionTable, columns, decimals_of
 from foldover.stats import all_pairs, anova_of_table, measure_noise, win_counts
@@ -76,6 +77,64 @@ def ordering(view: StageView) -> Section | None:
         tables=tuple(tables),
         pictures=tuple(pictures),
     )
+
+
+def carried(view: StageView) -> Section | None:
+    """What a stage picked, beside how the same recipe stood where it was picked: at the same budget if it ran there."""
+    if not view.packages:
+        return None
+    here = view.packages[-1]
+    now = {s.condition: s for s in view.evidence.conditions if s.package == here.name}
+    rows = []
+    for label, condition in view.conditions.items():
+        found = _before(view, condition, here)
+        if label in now and found is not None:
+            source, package, s = found
+            where = package.name + (f", {view.evidence.study.title_of(source.host)}" if source.host else "")
+            own = now[label]
+            rows.append((label, condition.role, where, s.mean, s.n, own.mean, own.low, own.high, own.n))
+    if len(rows) < 2:
+        return None
+    return Section(
+        name=f"carried-{view.slug}",
+        title=f"Where the conditions stood before: {view.where}",
+        notes=(
+            "The packages differ in seeds, budget or host: their values stand side by side and are not pooled. What "
+            "was picked there as the best of several is flattered there.",
+        ),
+        tables=(
+            SectionTable(
+                name=f"carried-{view.slug}",
+                title=f"Means before, and at {here.budget.label()} ({view.where})",
+                columns=columns(
+                    "condition",
+                    "role",
+                    "before",
+                    "mean_before:number:mean there",
+                    "n_before:count:n there",
+                    "mean:number",
+                    "low:number",
+                    "high:number",
+                    "n:count",
+                ),
+                rows=tuple(rows),
+                decimals=decimals_of([(row[6], row[7]) for row in rows]),
+            ),
+        ),
+    )
+
+
+def _before(view: StageView, condition: Condition, here: Package) -> tuple[StageView, Package, ConditionSummary] | None:
+    """The stage that a condition was picked from, the package there, and its mean; None where it ran changed."""
+    if not condition.origin:
+        return None
+    source = StageView(evidence=view.evidence, name=condition.origin)
+    labels = {c.label for c in source.conditions.values() if c.recipe.digest == condition.recipe.digest}
+    packages = [p for p in source.packages if p.budget.limit == here.budget.limit] or source.packages[-1:]
+    for s in view.evidence.conditions:
+        if packages and s.package == packages[0].name and s.condition in labels:
+            return source, packages[0], s
+    return None
 
 
 def wins(view: StageView) -> Section | None:

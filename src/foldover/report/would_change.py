@@ -1,10 +1,11 @@
-"""What would change a recommendation: rivals that are not told apart, open factors, other hosts, longer budgets."""
+"""What would change a recommendation: rivals not told apart, open factors, other hosts, longer budgets, its size."""
 
 from __future__ import annotations
 
 from foldover.report.numbers import counted, decimals_for, listed, plain
 from foldover.report.reading import Row, half_width
 
+SAME_SIZE = 0.1  # models within a tenth count as of one size
 OPEN = ("undecided", "keep_open", "send_back", "more_seeds", "fold_over")
 
 
@@ -18,7 +19,7 @@ def would_change(document: Row) -> list[str]:
     if chosen is None:
         return []
     few = [f"More seeds: with n = {chosen['n']} the order is descriptive only."] if chosen["descriptive"] else []
-    return [*few, *_rivals(own, chosen), *_factors(document), *_elsewhere(document, chosen)]
+    return [*few, *_rivals(own, chosen), *_factors(document), *_elsewhere(document, chosen), *_size(document, chosen)]
 
 
 def _rivals(own: list[Row], chosen: Row) -> list[str]:
@@ -64,6 +65,22 @@ def _elsewhere(document: Row, chosen: Row) -> list[str]:
             f"better mean, {plain(rows[0]['mean'], decimals)} against {plain(there['mean'], decimals)}."
         )
     return found
+
+
+def _size(document: Row, chosen: Row) -> list[str]:
+    """That the chosen recipe is larger than all that it was compared with, where it is."""
+    sizes = {
+        run["condition"]: run["derived"]["num_params"]
+        for run in document["runs"]
+        if run["package"] == chosen["package"] and run["counts"] and "num_params" in run["derived"]
+    }
+    own = sizes.pop(chosen["condition"], 0)
+    if not sizes or any(size > own / (1 + SAME_SIZE) for size in sizes.values()):
+        return []
+    return [
+        f"A rival of its own size: {chosen['condition']} has {own:,} parameters, the others at most "
+        f"{max(sizes.values()):,}, and its lead may be size."
+    ]
 
 
 def _is_beyond(row: Row, chosen: Row) -> bool:
