@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldover.core import Budget, BudgetError, Limit, Settings
+from foldover.core import Budget, BudgetError, Limit, Settings, common_ratio, ladder_to
 
 
 @pytest.mark.parametrize(
@@ -119,3 +121,42 @@ def test_known_devices_are_accepted(device):
 def test_an_unknown_device_is_refused_before_any_run(device):
     with pytest.raises(BudgetError, match=r"unknown device .* Use auto, cpu, cuda or cuda:N"):
         Settings(device=device)
+
+
+def limits(kind, *amounts):
+    return [Limit(kind=kind, amount=amount) for amount in amounts]
+
+
+@pytest.mark.parametrize(
+    ("kind", "amounts", "ratio"),
+    [
+        ("seconds", (60, 180, 540), 3.0),
+        ("seconds", (66.67, 200, 600), 3.0),  # written with four digits
+        ("seconds", (100, 150, 225), 1.5),
+        ("seconds", (120, 300), 2.5),
+        ("steps", (34, 100, 300), 3.0),  # 100, 300, 900 times a third, rounded up
+        ("steps", (100, 250, 625), 2.5),
+        ("flops", (1.11e12, 3.33e12, 1e13), 3.0),
+        ("seconds", (120, 300, 600), None),
+        ("seconds", (60, 180, 545), None),
+        ("steps", (100, 300, 950), None),
+    ],
+)
+def test_limits_of_one_rate_are_told_from_others(kind, amounts, ratio):
+    found = common_ratio(limits(kind, *amounts))
+    assert found == (None if ratio is None else pytest.approx(ratio))
+    assert found is None or ratio != int(ratio) or found == ratio
+
+
+@given(st.integers(1, 10**6), st.integers(2, 5), st.integers(2, 5), st.floats(0.01, 3.0))
+def test_a_ladder_of_steps_that_is_scaled_and_rounded_up_stays_one(least, ratio, rungs, factor):
+    scaled = [max(1, math.ceil(round(least * ratio**i * factor, 6))) for i in range(rungs)]
+    assert common_ratio(limits("steps", *scaled)) == ratio or len(set(scaled)) < rungs or scaled[0] < 10
+
+
+@given(st.floats(10.0, 1e6), st.integers(2, 5), st.integers(2, 6), st.sampled_from(["seconds", "steps"]))
+def test_the_ladder_that_is_shown_is_one(largest, ratio, rungs, kind):
+    limit = Limit(kind=kind, amount=largest if kind == "seconds" else round(largest) * ratio**rungs)
+    ladder = ladder_to(limit, ratio=ratio, rungs=rungs)
+    assert (len(ladder), common_ratio(ladder)) == (rungs, ratio)
+    assert [Limit.parse(each.label().replace(",", "")) for each in ladder] == list(ladder)

@@ -23,6 +23,7 @@ from foldover.core import (
     Recipe,
     Row,
     RunSpec,
+    Search,
     Study,
     Values,
     digest,
@@ -241,3 +242,23 @@ def test_a_field_with_a_default_may_be_absent():
 def test_a_tuple_of_fixed_length_is_not_read_from_another_length():
     with pytest.raises(LedgerError, match="aliases"):
         from_plain(Design, {"name": "d", "kind": "full", "factors": [], "rows": [], "aliases": [["A"]]})
+
+
+def test_a_field_that_came_later_is_written_only_where_it_says_something():
+    """The digest of a search as it was before searches could have a cost."""
+    before = {"strategy": "greedy", "runs": 50, "batch": 1, "letters": ["C"], "levels": [[-1.0, 0.5]]}
+    search = Search(strategy="greedy", runs=50, letters=("C",), levels=((-1.0, 0.5),))
+    assert to_plain(search) == before
+    text = json.dumps(before, sort_keys=True, separators=(",", ":"))
+    assert digest(search) == hashlib.sha256(text.encode()).hexdigest()
+    assert from_plain(Search, before) == search
+    costly = Search(strategy="asha", runs=None, batch=2, cost=Limit(kind="steps", amount=900))
+    assert to_plain(costly)["cost"] == {"kind": "steps", "amount": 900.0}
+    assert from_json(Search, to_json(costly)) == costly
+
+
+@pytest.mark.parametrize("spoiled", [{"runs": None}, {"cost": {"kind": "steps", "amount": 5.0}}])
+def test_a_search_that_cannot_be_is_damage(spoiled):
+    plain = {**to_plain(Search(strategy="greedy", runs=5)), **spoiled}
+    with pytest.raises(LedgerError, match="a search by greedy is given its runs"):
+        from_plain(Search, plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,16 +75,18 @@ class Limit:
 def common_ratio(limits: Sequence[Limit]) -> float | None:
     """How many times as long as the one before each of two or more limits of one kind is; None where they differ.
 
-    Agreement is to a thousandth, and to less than one step, token or FLOP: a ladder that is scaled and rounded stays
-    one. A ratio that is whole within that is given as whole.
+    A ratio is whole where limits agree with one to half a percent, and to less than one step, token or FLOP: a ladder
+    that is written with three digits, or scaled and rounded, stays one. With other ratios they agree to a thousandth.
     """
     top, largest = len(limits) - 1, limits[-1].amount
+    if not math.isfinite(largest / limits[0].amount):
+        return None
     mean = (largest / limits[0].amount) ** (1.0 / top)
     least_slack = 0.0 if limits[-1].kind == "seconds" else 0.999
-    for ratio in (float(round(mean)), mean):
+    for ratio, slack in ((float(round(mean)), 5e-3), (mean, 1e-3)):
         steps = [largest / ratio ** (top - i) if ratio > 1.0 else 0.0 for i in range(top + 1)]
         gaps = [abs(limit.amount - step) for limit, step in zip(limits, steps, strict=True)]
-        if all(gap <= max(least_slack, 1e-3 * step) for gap, step in zip(gaps, steps, strict=True)):
+        if all(gap <= max(least_slack, slack * step) for gap, step in zip(gaps, steps, strict=True)):
             return ratio
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -67,8 +68,8 @@ class Draft:
         kinds = {budget.limit.kind for budget in self.budgets or ()}
         if self.num_runs is None or len(kinds) != 1:
             return None
-        amounts = sum(budget.limit.amount for budget in self.budgets or ())
-        return Limit(kind=kinds.pop(), amount=self.num_runs * amounts)
+        amount = self.num_runs * sum(budget.limit.amount for budget in self.budgets or ())
+        return Limit(kind=kinds.pop(), amount=amount) if math.isfinite(amount) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

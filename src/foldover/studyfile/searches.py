@@ -26,6 +26,8 @@ SEARCH_KEYS = ("strategy", "runs", "cost", "batch", "levels", "matched_to")
 # How many runs make a batch where the file does not say, and what that is called; of others it means nothing.
 _BATCHES: Mapping[str, int] = {"random": 1, "asha": 2, "population": 8}
 _LEAST_BATCHES: Mapping[str, int] = {"halving": 2, "population": 2}
+_MOST_RATE = 10  # of a ladder that is shown
+_MOST_RUNS = 100_000  # that a cost may pay for: to foresee and to plan more takes for ever
 _UNMATCHED = "a baseline must cost as much as what it is matched to"
 
 
@@ -85,7 +87,8 @@ def _are_rungs_of(table: Table, strategy: str, limits: tuple[Limit, ...]) -> boo
         return False
     if strategy in BY_RATE and common_ratio(limits) is None:
         factors = ", ".join(f"{b.amount / a.amount:.4g}" for a, b in itertools.pairwise(limits))
-        rate = max(2, round((limits[-1].amount / limits[0].amount) ** (1.0 / (len(limits) - 1))))
+        mean = (math.log(limits[-1].amount) - math.log(limits[0].amount)) / (len(limits) - 1)
+        rate = max(2, round(math.exp(min(mean, math.log(_MOST_RATE)))))
         ladder = ladder_to(limits[-1], ratio=rate, rungs=len(limits))
         text = f"{strategy} promotes by one rate, so that each budget is as many times the one before (got {factors})."
         table.problem("budgets", f"{text} The ladder of {rate} is {_written(ladder)}.")
@@ -136,11 +139,11 @@ def _cost(table: Table, strategy: str, limits: tuple[Limit, ...] | None, other: 
         return given
     matched = other.cost
     if matched is None:
-        if other.kind == "refine":
+        if len({budget.limit.kind for budget in other.budgets or ()}) > 1:
+            table.problem("matched_to", f"the budgets of stage {other.name} do not add up: they are in several units.")
+        elif other.budgets and (other.kind == "refine" or other.num_runs is not None):
             text = f"what stage {other.name} costs is known only when it is planned: give a `cost` instead."
             table.problem("matched_to", text)
-        elif len({budget.limit.kind for budget in other.budgets or ()}) > 1:
-            table.problem("matched_to", f"the budgets of stage {other.name} do not add up: they are in several units.")
         return None
     if kind is not None and matched.kind != kind:
         table.problem("matched_to", f"stage {other.name} is in {matched.kind} and this one is in {kind}.")
@@ -160,11 +163,15 @@ def _limit(table: Table, text: str | None) -> Limit | None:
 
 
 def _check_first_batch(table: Table, strategy: str, limits: tuple[Limit, ...], batch: int, cost: Limit) -> None:
+    at = "cost" if "cost" in table else "matched_to"
+    if cost.amount > _MOST_RUNS * limits[0].amount:
+        text = f"{cost.label()} would pay for more than {_MOST_RUNS:,} runs of {limits[0].label()}."
+        table.problem(at, f"{text} Lower the cost, or begin with a longer budget.")
     first = _bracket_size(limits) if strategy in ("hyperband", "bohb") else batch
     needed = Limit(kind=cost.kind, amount=first * limits[0].amount)
     if needed.amount > cost.amount:
         text = f"the first batch of {strategy} is {first} runs of {limits[0].label()}: that is {needed.label()}"
-        table.problem("cost" if "cost" in table else "matched_to", f"{text}, and it may spend {cost.label()}.")
+        table.problem(at, f"{text}, and it may spend {cost.label()}.")
 
 
 def _check_matched_runs(table: Table, limit: Limit, runs: int, other: Draft) -> None:
