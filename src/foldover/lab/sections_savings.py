@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from foldover.core import AnalysisError, RunSpec
 from foldover.lab.evidence import StageView
 from foldover.lab.sections_bridges import BRIDGE, ordered
-from foldover.report.numbers import counted, listed, percent, setting
+from foldover.report.numbers import counted, listed, percent
 from foldover.report.section import Section, SectionTable, columns
 from foldover.stats import PairingGain, pair_gain, pairing_gain
 
@@ -166,4 +166,4 @@ def _own_training(view: StageView, runs: dict[str, RunSpec]) -> dict[str, float]
 
 
 def _amount(kind: str, amount: float) -> str:
-    return f"{setting(amount)} {kind}"
+    return f"{amount:,.6g} {kind}"
