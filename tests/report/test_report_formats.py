@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from foldover.core import to_plain
 from foldover.report import build_report
 from foldover.report.chart_intervals import intervals_file
-from foldover.report.formats import FORMATS, csv_of, escaped, files_of, latex_of, markdown
+from foldover.report.formats import FORMATS, csv_of, escaped, files_of, latex_of, markdown, summary
 from foldover.report.page import render_html
 from foldover.report.section import Mark, Section, SectionPicture, SectionTable, columns
 from foldover.report.text import render_text
@@ -82,6 +82,14 @@ def test_markdown_has_every_decision_and_what_would_change_the_recommendation(do
         assert f"| {change['lever']} | " in page
 
 
+def test_the_summary_has_every_claim_and_no_table(document):
+    page = summary(document)
+    front, found = document["answer"], document["recommendation"]
+    said = [front["headline"], *front["points"], *found["would_change"], *found["does_not_support"], *SECTION.claims]
+    assert all(sentence in page for sentence in said)
+    assert "|" not in page
+
+
 def test_what_is_not_there_yet_has_no_table(make_inputs):
     document = build_report(make_inputs(sections=(SECTION,), recommendation=None, verdicts=()))
     assert set(files_of(document, "csv")) == {"effects-screen.csv", "figure-effects.svg"}
@@ -144,7 +152,7 @@ def test_a_picture_has_single_runs_panels_with_axes_of_their_own_and_bars():
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        ("md", {"report.md", "figure-effects.svg"}),
+        ("md", {"report.md", "summary.md", "figure-effects.svg"}),
         ("csv", {"effects-screen.csv", "decisions.csv", "recommendation.csv", "figure-effects.svg"}),
         ("latex", {"effects-screen.tex", "decisions.tex", "recommendation.tex", "tables.tex", "figure-effects.svg"}),
     ],

@@ -49,7 +49,7 @@ _DIGITS = str.maketrans("\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\
 
 
 def files_of(document: Mapping[str, Any], kind: str) -> Mapping[str, str | bytes]:
-    """File name to content, of one format: `md` a page, `csv` and `latex` a file a table, each with pictures in SVG.
+    """File name to content, of one format: `md` two pages, `csv` and `latex` a file a table, each with pictures in SVG.
 
     `png` are the pictures alone. Raises UserError as `raster.png_of`.
     """
@@ -57,7 +57,7 @@ def files_of(document: Mapping[str, Any], kind: str) -> Mapping[str, str | bytes
     if kind == "png":
         return {f"{name.removesuffix('.svg')}.png": png_of(picture) for name, picture in pictures.items()}
     writers: Mapping[str, Callable[[Mapping[str, Any]], dict[str, str]]] = {
-        "md": lambda doc: {"report.md": markdown(doc)},
+        "md": lambda doc: {"report.md": markdown(doc), "summary.md": summary(doc)},
         "csv": lambda doc: {f"{table['name']}.csv": csv_of(table) for table in _tables(doc)},
         "latex": _latex_files,
     }
@@ -90,12 +90,18 @@ def cell(value: object, column: Mapping[str, Any], decimals: int) -> str:
     return numbers.setting(value) if isinstance(value, bool | int | float) else str(value)
 
 
+def summary(document: Mapping[str, Any]) -> str:
+    """What the study found, on one page: each sentence says its package, host and seeds, and what only describes."""
+    lines = _front(document)
+    for section in document["sections"]:
+        if section["claims"]:
+            lines += ["", f"**{section['title']}**", "", *(f"- {claim}" for claim in section["claims"])]
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def markdown(document: Mapping[str, Any]) -> str:
     """The whole report as one Markdown page."""
-    study, answer = document["study"], document["answer"]
-    lines = [f"# {study['question']}", "", answer["headline"], ""]
-    lines += [f"- {point}" for point in answer["points"]]
-    lines += _recommendation(document)
+    lines = _front(document)
     for section in document["sections"]:
         lines += ["", f"## {section['title']}", ""]
         lines += [f"- {claim}" for claim in section["claims"]]
@@ -172,10 +178,11 @@ def _bars(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _recommendation(document: Mapping[str, Any]) -> list[str]:
-    """What the evidence carries, what it does not, and what would change the answer."""
-    found = document["recommendation"]
-    lines = []
+def _front(document: Mapping[str, Any]) -> list[str]:
+    """The answer, what the evidence carries, what it does not, and what would change the answer."""
+    answer, found = document["answer"], document["recommendation"]
+    lines = [f"# {document['study']['question']}", "", answer["headline"], ""]
+    lines += [f"- {point}" for point in answer["points"]]
     for title, name in _OF_RECOMMENDATION if found is not None else ():
         lines += ["", f"**{title}**", "", *(f"- {line}" for line in found[name])] if found[name] else []
     return lines
