@@ -17,7 +17,8 @@ def write_report_files(session: Session, kind: str, out: Path) -> list[Path]:
     """Write the report in one of FORMATS into a folder, which is made if need be; gives the files.
 
     html: the page and its JSON; md: a page and a summary; csv and latex: a file a table; pictures beside each; png:
-    pictures alone. Raises UserError for another format, for PNG without what draws it, and for a folder that cannot be written.
+    pictures alone. Raises UserError for another format, for PNG without what draws it, and for a folder that cannot be
+    written.
     """
     if kind not in FORMATS:
         raise UserError("unknown format of a report", value=kind, fix=f"Use {', '.join(FORMATS)}.")
