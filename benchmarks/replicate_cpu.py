@@ -77,7 +77,7 @@ def write_page(session: Session, out: Path, *, command: str) -> Path:
     body = _PICTURE.sub(rf"]({NAME}/\1)", text).replace("\n# ", "\n## ", 1)
     body = re.sub(r"\A# ", "## ", body)
     page = out / f"{NAME}.md"
-    page.write_text("\n".join(head) + body, encoding="utf-8")
+    page.write_text("\n".join([*head, body]), encoding="utf-8")
     return page
 
 
