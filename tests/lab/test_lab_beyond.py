@@ -354,6 +354,14 @@ def test_signs_that_a_short_budget_keeps_turns_or_does_not_tell():
     )
 
 
+def test_budgets_that_share_trunks_are_said_to_agree_for_it():
+    study, plan = screened("steps", branch=True)
+    shared = found_in(study, [plan], by_steps, nothing)["fidelity-screen"].notes
+    alone = found_in(*((other := screened("steps"))[0], [other[1]]), by_steps, nothing)["fidelity-screen"].notes
+    assert len(shared) == len(alone) + 1
+    assert "share most of their training" in shared[-1]
+
+
 def test_common_seeds_save_what_their_interval_tells():
     study, plan = screened("steps")
 

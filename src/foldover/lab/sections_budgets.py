@@ -22,6 +22,10 @@ from foldover.stats import (
 FactorRow = tuple[Scalar, ...]
 SpeedRow = tuple[str, str, float, float, float, float, float | None, float | None, float, float | None, float | None]
 
+_SHARED = (
+    "Warm-downs of this stage branch from common trunks: its budgets share most of their training, and agree better "
+    "than runs apart would.",
+)
 _SAME_STEPS = 0.005  # relative; below it a level changes the number of steps by rounding only
 
 
@@ -67,6 +71,7 @@ def fidelity(view: StageView) -> Section | None:
             f"Intervals of tau resample whole seeds ({percent(level)}, percentile, seed 0), which adds noise, so that "
             "they lean to the low side; none below three seeds. The ratio of an effect has Fieller's interval and "
             "needs a short effect that is told from 0.",
+            *(_SHARED if view.evidence.study.stage(view.name).branch else ()),
         ),
         tables=(
             SectionTable(
