@@ -10,6 +10,7 @@ from foldover.core import (
     DesignError,
     DesignRequest,
     Factor,
+    Pick,
     Recipe,
     RecipeError,
     Resolved,
@@ -22,6 +23,7 @@ from foldover.planning import (
     longest_budget,
     ordered_conditions,
     plan_confirm,
+    plan_picked,
     plan_refine,
     plan_screen,
     recipe_at,
@@ -288,3 +290,10 @@ def test_a_factor_that_is_open_is_held_nowhere(quick_study, resolve, decision):
     stage = replace(quick_study.stage("screen"), design=DesignRequest(runs=16), fix=Values(D="better"), after="screen")
     with pytest.raises(DesignError, match=f"which is: {decision}"):
         plan_screen(quick_study, stage, resolve, verdicts(D=decision))
+
+
+def test_a_pick_of_a_condition_that_never_ran_says_which_did(quick_study, resolve, screen):
+    pick = Pick(role="control", stage="screen", condition="p99")
+    stage = replace(quick_study.stage("confirm"), picks=(pick,))
+    with pytest.raises(DesignError, match=r"picks `p99` of `screen`, which did not run it\. It ran c01, c02, "):
+        plan_picked(quick_study, stage, resolve, [screen], [])

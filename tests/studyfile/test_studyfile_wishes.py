@@ -60,3 +60,31 @@ def test_the_catalogue_confounds_pairs_where_it_is_said_to(num_factors: int, run
     factors = tuple(Factor(letter=letter, lever=f"x.{letter}", low=0.0, high=1.0) for letter in letters)
     design = fractional_factorial(factors, runs=runs, name="d", seed=0)
     assert has_aliased_pairs(DesignRequest(runs=runs), num_factors) == (design.resolution == 3)
+
+
+@pytest.mark.parametrize(("wish", "name"), [("more_seeds = 2", "screen-more"), ("fold_over = true", "screen-fold")])
+def test_a_stage_may_not_have_the_name_of_what_a_gate_asks_for(wish: str, name: str):
+    other = f'seeds = [1, 2]\n[[stages]]\nname = "{name}"\nkind = "confirm"\nafter = "screen"\nbudgets = ["5min"]\n'
+    (problem,) = problems(wish, seeds=f"{other}seeds = [7]")
+    assert f"{LINE}: [decision]: what it may ask for would be stage '{name}', which the file has" in problem
+    assert len(read("", seeds=f"{other}seeds = [7]").stages) == 2
+
+
+def test_budgets_of_one_kind_rise_also_past_another_kind():
+    text = TEXT.replace('budgets = ["5min"]', 'budgets = ["5min", "100 steps", "2min"]')
+    values = {"{wish}": "", "{design}": 'design = "2^5"', "{seeds}": "seeds = [1]"}
+    for key, value in values.items():
+        text = text.replace(key, value)
+    with pytest.raises(StudyError, match="2 min comes after 5 min"):
+        parse(text, "s", get_trainer)
+
+
+def test_a_stage_that_names_the_study_s_own_host_is_accounted_with_those_that_name_none():
+    study = 'trainer = "simulator"\nhost = "windows"\n'
+    more = 'seeds = [1]\n[[stages]]\nname = "again"\nkind = "replicate"\npackage = "screen"\nbudgets = ["5min"]\n'
+    more += 'pick = [{ role = "best", from = "screen", best = 1 }]\nseeds = [7]\n'
+    text = TEXT.replace('trainer = "simulator"\n', study).replace("{design}", 'design = "2^5"').replace("{wish}", "")
+    read_back = parse(text.replace("{seeds}", more + 'host = "windows"'), "s", get_trainer)
+    assert [stage.accounted_as for stage in read_back.stages] == ["screen", "screen"]
+    with pytest.raises(StudyError, match="stage screen has host 'windows' and explicit seeds"):
+        parse(text.replace("{seeds}", more + 'host = "linux"'), "s", get_trainer)

@@ -119,7 +119,13 @@ def _candidates(
 ) -> list[Condition]:
     """Conditions in the order in which the pick would take them."""
     if pick.condition:
-        return [source.condition(pick.condition)]
+        found = [condition for condition in source.conditions if condition.label == pick.condition]
+        if not found:
+            raise DesignError(
+                f"stage `{stage.name}` picks `{pick.condition}` of `{pick.stage}`, which did not run it",
+                fix=f"It ran {', '.join(condition.label for condition in source.conditions)}: amend the study.",
+            )
+        return found
     of = study.stage(pick.stage)
     labels = [budget.label() for budget in of.budgets]
     at = labels.index(pick.budget) if pick.budget else longest_budget(of)

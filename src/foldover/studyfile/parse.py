@@ -70,6 +70,7 @@ def _read(content: Mapping[str, object], report: Report, trainer_of: TrainerOf, 
         levers=None if trainer is None else trainer.levers,
         constants=None if trainer is None else trainer.constants,
         hosts=tuple(host.label for host in hosts),
+        host=head.host,
     )
     if "host" in head_table:
         read_host(head_table, ground.hosts, ground.constants)

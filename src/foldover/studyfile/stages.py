@@ -59,13 +59,14 @@ MOST_OPEN = 4  # factors of a response surface: beyond it, more rows than a foll
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What stages are read against. hosts: the labels of `[hosts]`."""
+    """What stages are read against. hosts: the labels of `[hosts]`; host: that of stages which name none."""
 
     factors: Mapping[str, Factor | None]
     allowance: Allowance
     levers: LeverSet | None = None
     constants: LeverSet | None = None
     hosts: tuple[str, ...] = ()
+    host: str = ""
 
 
 def read_stages(content: Mapping[str, object], report: Report, ground: Ground) -> tuple[Stage | None, ...]:
@@ -85,7 +86,7 @@ def read_stages(content: Mapping[str, object], report: Report, ground: Ground) -
         known = Known(factors=ground.factors, levers=ground.levers, earlier=dict(earlier), later=names[index:])
         blank = _read_common(table, ground)
         stage = _read_stage(table, blank, known)
-        if stage is not None and not _is_accounted_alike(table, stage, stages):
+        if stage is not None and not _is_accounted_alike(table, stage, stages, ground.host):
             stage = None
         earlier[names[index]] = _draft(names[index], blank, stage)
         stages.append(stage)
@@ -295,14 +296,15 @@ _READERS: Mapping[str, Callable[[Table, _Common, Known], Stage | None]] = {
 }
 
 
-def _is_accounted_alike(table: Table, stage: Stage, before: Sequence[Stage | None]) -> bool:
+def _is_accounted_alike(table: Table, stage: Stage, before: Sequence[Stage | None], usual_host: str) -> bool:
     """Whether the other stages of its package stand on the same host and have the same regime."""
     for other in before:
         if other is None or other.accounted_as != stage.accounted_as:
             continue
-        if (other.host, other.regime) != (stage.host, stage.regime):
+        host = other.host or usual_host
+        if (host, other.regime) != (stage.host or usual_host, stage.regime):
             text = f"package {stage.accounted_as!r} would pool hosts or regimes: stage {other.name} has"
-            table.problem("package", f"{text} host {other.host!r} and {other.regime} seeds. Give it its own.")
+            table.problem("package", f"{text} host {host!r} and {other.regime} seeds. Give it its own.")
             return False
     return True
 
@@ -358,11 +360,12 @@ def _refuse_other_kinds(table: Table, kind: str) -> None:
 
 def _rising(table: Table, budgets: tuple[Budget, ...] | None) -> tuple[Budget, ...] | None:
     """The budgets, where those of one kind rise."""
-    for i, (before, after) in enumerate(zip(budgets or (), (budgets or ())[1:], strict=False), start=1):
-        if before.limit.kind == after.limit.kind and before.limit.amount > after.limit.amount:
-            text = f"budgets are in the wrong order: {after.label()} comes after {before.label()}. Shortest first."
-            table.problem_in("budgets", i, text)
-            return None
+    for i, after in enumerate(budgets or ()):
+        for before in (budgets or ())[:i]:
+            if before.limit.kind == after.limit.kind and before.limit.amount > after.limit.amount:
+                text = f"budgets are in the wrong order: {after.label()} comes after {before.label()}. Shortest first."
+                table.problem_in("budgets", i, text)
+                return None
     return budgets
 
 

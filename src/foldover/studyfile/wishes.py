@@ -15,6 +15,11 @@ def check_wishes(table: Table | None, gate: Gate, stages: Sequence[Stage], num_f
         return
     # One seed a condition has no interval, and one fixed seed none that others would narrow.
     tested = [s for s in stages if s.kind == "screen" and s.regime == "explicit" and len(s.seeds) > 1]
+    names = {stage.name for stage in stages}
+    for key, name in (("more_seeds", "more"), ("fold_over", "fold")):
+        taken = [f"{s.name}-{name}" for s in tested if f"{s.name}-{name}" in names]
+        if table.content.get(key) and taken:
+            table.problem(key, f"what it may ask for would be stage {taken[0]!r}, which the file has. Rename that one.")
     if gate.more_seeds and not tested:
         text = "`more_seeds` would never be asked for: no screen runs under two explicit seeds or more, so none has an"
         table.problem("more_seeds", f"{text} interval that more would narrow. Give one more seeds, or leave it out.")
