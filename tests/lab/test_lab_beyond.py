@@ -421,6 +421,19 @@ def test_what_trunks_save_is_counted_beside_the_longest_budget():
     )
 
 
+def test_runs_that_do_not_say_their_steps_are_left_out_and_counted():
+    study, plan = screened("flops")
+    plan = branched(plan)
+    silent = next(run for run in plan.runs if run.starts_from and run.budget.limit.amount == 1000)
+
+    def count(run: RunSpec) -> dict[str, float]:
+        return {"steps": 0} if run == silent else {"steps": 100, "continued_from_step": 75}
+
+    section = found_in(study, [plan], by_steps, count)["trunks-screen"]
+    assert section.notes[-1] == "1 run without a number of steps left out."
+    assert rows_of(section.tables[0])[1]["runs"] == 8 * len(SEEDS) - 1
+
+
 def test_trunks_are_not_counted_before_all_have_ended():
     study, plan = screened("flops")
     plan = branched(plan)

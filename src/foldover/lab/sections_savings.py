@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
-from foldover.core import AnalysisError, RunSpec
+from foldover.core import AnalysisError, RunRecord
 from foldover.lab.evidence import StageView
 from foldover.lab.sections_bridges import BRIDGE, ordered
 from foldover.report.numbers import counted, listed, percent
@@ -103,40 +102,43 @@ def _saved(view: StageView, budget: str, gains: Sequence[PairingGain]) -> str:
 
 
 def trunks(view: StageView) -> Section | None:
-    """What a stage trained whose warm-downs branch from trunks, beside the same runs from their first steps."""
-    runs = {run.run_id: run for plan in view.plans for run in plan.runs}
-    made = [run for run in runs.values() if run.branch_points]
-    if not made or len({run.budget.limit.kind for run in runs.values()}) > 1:
+    """What a stage trained whose warm-downs branch from trunks, beside the same runs from their first steps.
+
+    None before all runs have ended.
+    """
+    runs = [run for plan in view.plans for run in plan.runs]
+    made = [run.budget.limit.amount for run in runs if run.branch_points]
+    records = {record.spec.run_id: record for record in view.evidence.records}
+    compared = [run for run in runs if not run.is_trunk]
+    kinds = {run.budget.limit.kind for run in runs}
+    if not made or len(kinds) > 1 or any(run.run_id not in records for run in compared):
         return None
-    own = _own_training(view, runs)
-    if own is None:
-        return None
-    kind = made[0].budget.limit.kind
-    compared = [run for run in runs.values() if not run.is_trunk]
-    whole = sum(run.budget.limit.amount for run in compared)
-    spent = sum(run.budget.limit.amount for run in made) + sum(own.values())
+    kind = kinds.pop()
+    own = {run: share for run in compared if (share := _own_share(records[run.run_id])) is not None}
     longest = max(run.budget.limit.amount for run in compared)
-    alone = sum(run.budget.limit.amount for run in compared if run.budget.limit.amount == longest)
-    number = Counter(run.budget.label() for run in compared)
-    rows: list[tuple[str, int, float, float]] = [
-        ("trunks", len(made), 0.0, sum(run.budget.limit.amount for run in made)),
-    ]
-    for label in dict.fromkeys(p.budget.label() for p in view.packages):
-        there = [run for run in compared if run.budget.label() == label]
-        rows.append(
-            (label, number[label], sum(r.budget.limit.amount for r in there), sum(own[r.run_id] for r in there))
-        )
+    whole = sum(run.budget.limit.amount for run in own)
+    alone = sum(run.budget.limit.amount for run in own if run.budget.limit.amount == longest)
+    spent = sum(made) + sum(run.budget.limit.amount * share for run, share in own.items())
+    if not alone:
+        return None
+    rows: list[tuple[str, int, float, float]] = [("trunks", len(made), 0.0, sum(made))]
+    for package in view.packages:
+        there = [run for run in own if run.budget == package.budget]
+        trained = sum(run.budget.limit.amount * own[run] for run in there)
+        rows.append((package.budget.label(), len(there), sum(run.budget.limit.amount for run in there), trained))
+    left = len(compared) - len(own)
     return Section(
         name=f"trunks-{view.slug}",
         title=f"Warm-downs branched from trunks: {view.where}",
         claims=(
-            f"{counted(len(number), 'budget')} of {view.where} took {_amount(kind, spent)} of training: "
+            f"{counted(len(rows) - 1, 'budget')} of {view.where} took {_amount(kind, spent)} of training: "
             f"{spent / alone:.2f} times the longest alone ({_amount(kind, alone)}), and {1 - spent / whole:.0%} less "
             f"than from their first steps ({_amount(kind, whole)}).",
         ),
         notes=(
             "A trunk is trained once at constant rates; each budget branches from it where its warm-down begins. Runs "
             "of one seed at several budgets share that part, so what seeds do to them is alike.",
+            *([f"{counted(left, 'run')} without a number of steps left out."] if left else []),
         ),
         tables=(
             SectionTable(
@@ -149,20 +151,12 @@ def trunks(view: StageView) -> Section | None:
     )
 
 
-def _own_training(view: StageView, runs: dict[str, RunSpec]) -> dict[str, float] | None:
-    """What each run trained itself, in the kind of its limit; None while one has not ended or does not say."""
-    records = {r.spec.run_id: r.outcome.counters for r in view.evidence.records if r.counts}
-    found = {}
-    for run in runs.values():
-        if run.is_trunk:
-            continue
-        if run.run_id not in records:
-            return None
-        steps, first = (records[run.run_id].get(name, 0) for name in ("steps", "continued_from_step"))
-        if not isinstance(steps, int) or not isinstance(first, int) or not steps or (run.starts_from and not first):
-            return None
-        found[run.run_id] = run.budget.limit.amount * (1.0 - first / steps)
-    return found
+def _own_share(record: RunRecord) -> float | None:
+    """What of a run's training it did itself; None where it does not say."""
+    steps, first = (record.outcome.counters.get(name, 0) for name in ("steps", "continued_from_step"))
+    if not isinstance(steps, int) or not isinstance(first, int) or not steps:
+        return None
+    return None if record.spec.starts_from and not first else 1.0 - first / steps
 
 
 def _amount(kind: str, amount: float) -> str:
