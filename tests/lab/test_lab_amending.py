@@ -7,7 +7,7 @@ import json
 import pytest
 
 from foldover.core import UserError
-from foldover.lab import amend, amendments, create, execute_next, open_session, run_study, verify
+from foldover.lab import amend, amendments, create, execute_next, open_session, report_document, run_study, verify
 
 
 @pytest.fixture
@@ -33,6 +33,10 @@ def test_a_stage_that_is_not_planned_may_change_with_time_and_reason(begun, smal
     seeds = {run.seed for plan in session.workspace.plans() if plan.stage != "screen" for run in plan.runs}
     assert seeds == {21, 22}
     assert (verify(session), amendments(begun)) == ((), (made,))
+    (section,) = [s for s in report_document(session)["sections"] if s["name"] == "amendments"]
+    assert section["claims"] == [
+        f"After runs had begun, at {made.time}, stage confirm and stage refine changed: two seeds are enough."
+    ]
 
 
 @pytest.mark.parametrize(

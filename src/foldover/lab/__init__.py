@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from foldover.lab.amending import Amendment as Amendment
     from foldover.lab.amending import amend as amend
-    from foldover.lab.amending import amendments as amendments
+    from foldover.lab.amendments import Amendment as Amendment
+    from foldover.lab.amendments import amendments as amendments
     from foldover.lab.analysis import Analysis as Analysis
     from foldover.lab.analysis import analyse_records as analyse_records
     from foldover.lab.caps import caps_exceeded as caps_exceeded
@@ -69,7 +69,8 @@ if TYPE_CHECKING:
     from foldover.lab.write_findings import write_findings as write_findings
 
 _HOMES: Mapping[str, str] = {
-    "amending": "Amendment amend amendments",
+    "amending": "amend",
+    "amendments": "Amendment amendments",
     "analysis": "Analysis analyse_records",
     "caps": "caps_exceeded over_cap",
     "coding": "AnalysisRequest",

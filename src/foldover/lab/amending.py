@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import foldover
 from foldover.core import Study, UserError, digest
+from foldover.lab.amendments import Amendment, amendments
 from foldover.lab.session import check, open_session, read_study
 from foldover.lab.verbs import collect
 from foldover.rundir import write_atomic
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amendment:
-    """A change of a declared study. time: UTC, ISO 8601; before, after: digests of the study; changed: what of it."""
-
-    time: str
-    reason: str
-    before: str
-    after: str
-    changed: tuple[str, ...]
-    version: str
 
 
 def amend(path: Path, root: Path, *, reason: str) -> Amendment:
@@ -62,18 +51,6 @@ def amend(path: Path, root: Path, *, reason: str) -> Amendment:
         write_atomic(workspace.study_path, read_study(path))
         collect(open_session(root), rebuild_ledger=True)
     return made
-
-
-def amendments(root: Path) -> tuple[Amendment, ...]:
-    """The amendments of the study in a folder, the oldest first."""
-    path = root / "amendments.jsonl"
-    if not path.exists():
-        return ()
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        plain = json.loads(line)
-        found.append(Amendment(**{**plain, "changed": tuple(plain["changed"])}))
-    return tuple(found)
 
 
 def _changes(before: Study, after: Study) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import foldover
 from foldover.core import EMPTY, PackageRole, RunRecord, RunSpec, Settings, Stage, Values, Verdict
 from foldover.execution import LocalExecutor, Progress
+from foldover.lab.amendments import amended, amendments
 from foldover.lab.analysis import Analysis, analyse_records, evidence_of, judge_stage, recommendation_of
 from foldover.lab.machine import check_settings
 from foldover.lab.sections import sections_of
@@ -209,7 +210,7 @@ def report_document(session: Session) -> dict[str, Any]:
             references=references_of(records),
             ledger_digest=ledger_digest,
             version=foldover.__version__,
-            sections=sections_of(study, plans, analysis),
+            sections=(*sections_of(study, plans, analysis), *amended(amendments(workspace.root))),
             roles={(p.name, c.label): c.role for plan in plans for p in plan.packages for c in plan.conditions},
         )
     )
