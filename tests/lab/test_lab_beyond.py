@@ -146,6 +146,7 @@ def test_sizes_stand_beside_the_bridge_with_how_far_off_they_are():
     assert (rows["c10"]["num_params"], rows["c10"]["flops_per_token"]) == (160, 1700)
     assert [rows[label]["num_params_gap"] for label in ("bridge", "c10", "cap")] == pytest.approx([0.0, 0.6, 0.03])
     assert rows["work"]["flops_per_token_gap"] == pytest.approx(-0.02)
+    assert [rows[label]["differs_in"] for label in ("bridge", "c10")] == ["", "matrix_lr"]
 
 
 def test_the_bridge_less_its_anchors_is_paired_by_seed():

@@ -69,8 +69,8 @@ def sizes(view: StageView) -> Section | None:
             "beside it, what it gains may be size.",
             *(
                 (
-                    f"Matched: within {TOLERANCE:.0%}, the nearest that whole layers and heads allow. A match differs "
-                    "from the bridge in shape alone. Intervals are each by itself; the bridge is the best of its role.",
+                    f"Matched: within {TOLERANCE:.0%}, the nearest that whole layers and heads allow. Intervals are each "
+                    "by itself; the bridge is the best of its role.",
                 )
                 if is_matched
                 else ()
@@ -87,7 +87,8 @@ def _size_table(
     rows = tuple(
         (
             label, c.role, NAMES.get(matched[label], ""), *(c.derived.get(name) for name in names),
-            *(_gap(c, view.conditions[bridge], name) for name in shown), means[label],
+            *(_gap(c, view.conditions[bridge], name) for name in shown),
+            _differs_in(c, view.conditions[bridge]), means[label],
         )
         for label, c in view.conditions.items()
         if label in means
@@ -101,6 +102,7 @@ def _size_table(
             "matched_in:text:matched in",
             *(f"{name}:setting" for name in names),
             *(f"{name}_gap:share:{NAMES[name]} beside {bridge}" for name in shown),
+            f"differs_in:text:other than {bridge} in",
             "mean:number",
         ),
         rows=rows,
@@ -246,6 +248,13 @@ def _control(view: StageView, values: dict[str, dict[int, float]], matched: Mapp
 def _less(view: StageView, values: dict[str, dict[int, float]], bridge: str, other: str) -> _Gap:
     _, _, _, estimate, low, high, _, how = difference(view, values, bridge, other)
     return _Gap(other=other, estimate=estimate, low=low, high=high, how=how)
+
+
+def _differs_in(condition: Condition, bridge: Condition) -> str:
+    """The levers that tell a condition from the bridge, by their last parts."""
+    own, other = condition.recipe.values, bridge.recipe.values
+    names = sorted(name for name in {*own, *other} if own.get(name) != other.get(name))
+    return ", ".join(name.rpartition(".")[2] for name in names)
 
 
 def _percent(gap: float | None) -> str:
