@@ -69,8 +69,8 @@ def sizes(view: StageView) -> Section | None:
             "beside it, what it gains may be size.",
             *(
                 (
-                    f"Matched: within {TOLERANCE:.0%}, the nearest that whole layers and heads allow. Intervals are each "
-                    "by itself; the bridge is the best of its role.",
+                    f"Matched: within {TOLERANCE:.0%}, the nearest that whole layers and heads allow. Intervals are "
+                    "each by itself; the bridge is the best of its role.",
                 )
                 if is_matched
                 else ()
@@ -252,9 +252,7 @@ def _less(view: StageView, values: dict[str, dict[int, float]], bridge: str, oth
 
 def _differs_in(condition: Condition, bridge: Condition) -> str:
     """The levers that tell a condition from the bridge, by their last parts."""
-    own, other = condition.recipe.values, bridge.recipe.values
-    names = sorted(name for name in {*own, *other} if own.get(name) != other.get(name))
-    return ", ".join(name.rpartition(".")[2] for name in names)
+    return ", ".join(name.rpartition(".")[2] for name, _, _ in condition.recipe.diff(bridge.recipe))
 
 
 def _percent(gap: float | None) -> str:
