@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from foldover.lab.amending import amend as amend
-    from foldover.lab.amendments import Amendment as Amendment
-    from foldover.lab.amendments import amendments as amendments
     from foldover.lab.analysis import Analysis as Analysis
     from foldover.lab.analysis import analyse_records as analyse_records
     from foldover.lab.caps import caps_exceeded as caps_exceeded
     from foldover.lab.caps import over_cap as over_cap
+    from foldover.lab.changes import Amendment as Amendment
+    from foldover.lab.changes import amendments as amendments
     from foldover.lab.coding import AnalysisRequest as AnalysisRequest
     from foldover.lab.conduct import View as View
     from foldover.lab.conduct import execute_next as execute_next
@@ -70,9 +70,9 @@ if TYPE_CHECKING:
 
 _HOMES: Mapping[str, str] = {
     "amending": "amend",
-    "amendments": "Amendment amendments",
     "analysis": "Analysis analyse_records",
     "caps": "caps_exceeded over_cap",
+    "changes": "Amendment amendments",
     "coding": "AnalysisRequest",
     "conduct": "View execute_next run_study train_once",
     "design_judging": "judge_design",

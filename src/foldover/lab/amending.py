@@ -9,7 +9,7 @@ from pathlib import Path
 
 import foldover
 from foldover.core import Study, UserError, digest
-from foldover.lab.amendments import Amendment, amendments
+from foldover.lab.changes import Amendment, amendments
 from foldover.lab.session import check, open_session, read_study
 from foldover.lab.verbs import collect
 from foldover.rundir import write_atomic

@@ -14,8 +14,8 @@ from typing import Any
 import foldover
 from foldover.core import EMPTY, PackageRole, RunRecord, RunSpec, Settings, Stage, Values, Verdict
 from foldover.execution import LocalExecutor, Progress
-from foldover.lab.amendments import amended, amendments
 from foldover.lab.analysis import Analysis, analyse_records, evidence_of, judge_stage, recommendation_of
+from foldover.lab.changes import amended, amendments
 from foldover.lab.machine import check_settings
 from foldover.lab.sections import sections_of
 from foldover.lab.session import Session, specs_of
