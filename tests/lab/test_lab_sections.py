@@ -296,8 +296,8 @@ def test_conditions_over_hosts_have_a_panel_a_package_with_their_single_runs(fou
     marks = section.pictures[0].marks
     # At 10 minutes the hosts have two conditions in common: no order.
     assert list(dict.fromkeys(mark.panel for mark in marks)) == [
-        "Windows A100, 1 h (n = 4)", "Linux L40S, 1 h (n = 4)", "Linux L40S, 24 h (n = 2)",
-        "Windows A100, 24 h (n = 2)",
+        "Windows A100, 1 h (n = 4)", "Linux L40S, 1 h (n = 4)", "Windows A100, 24 h (n = 2)",
+        "Linux L40S, 24 h (n = 2)",
     ]  # fmt: skip
     mark = next(m for m in marks if m.panel.startswith("Linux L40S, 1 h") and m.label == "c07")
     runs = [x for own in values(records, "linux", "1 h")["c07"].values() for x in own]
@@ -305,8 +305,8 @@ def test_conditions_over_hosts_have_a_panel_a_package_with_their_single_runs(fou
     assert mark.value == pytest.approx(fmean(runs))
     assert section.claims == (
         "bridge-d8 has the best mean in 4 of 4 packages on two hosts or more (long @ 1 h, linux @ 1 h, "
-        "linux-24h @ 24 h and windows-24h @ 24 h; descriptive only, fewer than 3 seeds: linux-24h @ 24 h and "
-        "windows-24h @ 24 h).",
+        "windows-24h @ 24 h and linux-24h @ 24 h; descriptive only, fewer than 3 seeds: windows-24h @ 24 h and "
+        "linux-24h @ 24 h).",
     )
 
 

@@ -93,7 +93,8 @@ def over_hosts(evidence: Evidence) -> Section | None:
     """Packages that share conditions with one of another host at the same budget, a panel each; explicit seeds only."""
     views = [view for view in evidence.stages() if view.kind not in ("screen", "search") and view.host]
     parts = [part for part in _parts(views) if not part[0].is_fixed]
-    parts.sort(key=lambda part: (part[1].budget.limit.kind, part[1].budget.limit.amount))
+    home = evidence.study.host
+    parts.sort(key=lambda part: (part[1].budget.limit.kind, part[1].budget.limit.amount, part[0].host != home))
     found = [part for part in parts if any(_are_same_elsewhere(part, other) for other in parts)]
     marks = [mark for view, package in found for mark in _conditions(view, package)]
     if not marks:
