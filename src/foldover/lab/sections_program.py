@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from foldover.core import Scalar
 from foldover.lab.evidence import Evidence
 from foldover.report.numbers import counted, listed
@@ -20,17 +22,16 @@ def accounting(evidence: Evidence) -> Section | None:
         budgets, runs = rows.get(key, ([], 0))
         labels = [package.budget.label() for package in view.packages]
         rows[key] = ([*budgets, *labels], runs + sum(len(package.runs) for package in view.packages))
-    totals: dict[str, int] = {}
+    by_host, by_regime = Counter[str](), Counter[str]()
     for (_, host, regime), (_, runs) in rows.items():
-        for name in (study.title_of(host) or "all hosts", regime):
-            totals[name] = totals.get(name, 0) + runs
-    total = sum(runs for _, runs in rows.values())
+        by_host[study.title_of(host) or "all hosts"] += runs
+        by_regime[regime] += runs
+    total = by_host.total()
     cells: tuple[tuple[Scalar, ...], ...] = tuple(
         (name, study.title_of(host), regime, ", ".join(dict.fromkeys(budgets)), runs)
         for (name, host, regime), (budgets, runs) in rows.items()
     )
-    hosts = list(dict.fromkeys(study.title_of(host) or "all hosts" for _, host, _ in rows))
-    split = listed(f"{totals[host]} on {host}" for host in hosts) if len(hosts) > 1 else ""
+    split = listed(f"{runs} on {host}" for host, runs in by_host.items()) if len(by_host) > 1 else ""
     return Section(
         name="accounting",
         title="Run accounting",
@@ -46,7 +47,7 @@ def accounting(evidence: Evidence) -> Section | None:
                 name="accounting-totals",
                 title="Totals",
                 columns=columns("what", "runs:count"),
-                rows=(*totals.items(), ("all", total)),
+                rows=(*by_host.items(), *by_regime.items(), ("all", total)),
             ),
         ),
     )
