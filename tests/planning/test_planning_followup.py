@@ -30,6 +30,7 @@ from foldover.planning.stages import plan_picked, plan_screen
 
 A = Factor(letter="A", lever="depth", low=6, high=8, kind="int")
 B = Factor(letter="B", lever="aspect", low=48, high=72, kind="int")
+M = Factor(letter="M", lever="multiplier", low=2.0, high=6.0)
 C = Factor(letter="C", lever="rate", low=0.2, high=0.8, scale="log")
 D = Factor(letter="D", lever="batch", low=1, high=2, kind="int", scale="pow2")
 E = Factor(letter="E", lever="optimizer", low="adam", high="muon", kind="choice")
@@ -208,6 +209,33 @@ def test_what_a_pick_changes_is_there_before_it_is_matched():
     same = Pick(role="same size", stage="bridges", condition="bridge", changes=changes, match="num_params", over=("A",))
     (condition,) = plan_picked(study, stage_of("anchors", same), by_aspect, plans, ()).conditions
     assert condition.derived["num_params"] in (5007, 5009)
+
+
+def test_a_factor_that_trims_moves_as_little_as_will_do():
+    study = replace(a_study(), factors=(A, M))
+
+    def sized(recipe: Recipe) -> Resolved:
+        """Depth 6 needs a multiplier of 6.5, depth 7 one of 4.4 to have the size of depth 8; depth 5 has none."""
+        depth, multiplier = recipe.values.integer("depth"), recipe.values.number("multiplier")
+        base = {5: 2000.0, 6: 700.0, 7: 912.0, 8: 920.0, 9: 990.0}[depth]
+        return Resolved(recipe=recipe, derived=Values(num_params=base + 20.0 * multiplier), effective=recipe.values)
+
+    bridge = Recipe(trainer="t", values=study.baseline.values.with_({"depth": 8, "multiplier": 4.0}))
+    found = matched_recipes(study, bridge, sized, letters=("A",), trim="M")
+    assert [match.recipe.values["depth"] for match in found][:2] == [7, 9]
+    assert found[0].recipe.values["multiplier"] == 4.0  # within a hundredth as it is
+    assert found[1].recipe.values["multiplier"] == pytest.approx(1.0, abs=0.51)
+    assert abs(found[1].gap) <= 0.01
+    for match in found:
+        assert match.levels == tuple(factor.encode(match.recipe.values[factor.lever]) for factor in (A, M))
+        assert match.value == sized(match.recipe).derived["num_params"]
+    assert 8 not in {match.recipe.values["depth"] for match in found}  # a trimmed bridge is no other shape
+    plans = [bridge_of(study, lambda recipe: Resolved(recipe=recipe, derived=Values(), effective=recipe.values), 8, 60)]
+    recipe = replace(plans[0].conditions[0].recipe, values=bridge.values)
+    plans = [replace(plans[0], conditions=(replace(plans[0].conditions[0], recipe=recipe, levels=(1.0, 0.0)),))]
+    pick = Pick(role="same", stage="bridges", condition="bridge", match="num_params", over=("A",), trim="M")
+    (condition,) = plan_picked(study, stage_of("anchors", pick), sized, plans, ()).conditions
+    assert condition.levels == found[0].levels
 
 
 def test_a_surface_is_the_faced_composite_of_what_is_left_open():

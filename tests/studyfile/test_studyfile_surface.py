@@ -14,6 +14,8 @@ from foldover.trainers import get_trainer
 TEXT = (Path(__file__).parents[2] / "studies" / "beyond.toml").read_text(encoding="utf-8")
 FIX = 'fix = { A = "better", D = "better", E = "high" }'
 
+OVER = 'over = ["A", "B"], trim = "E"'
+
 MISTAKES = [
     (FIX, 'fix = { A = "better", D = "better", E = "highest" }', "`low`, `high` or `better` (got 'highest')"),
     (FIX, 'fix = { A = "better", B = "low", D = "low", E = "high" }', "has 2 to 4 factors, but 1 are open: C"),
@@ -23,6 +25,13 @@ MISTAKES = [
     # Depth has no whole number between 2 and 3.
     (FIX, 'fix = { D = "better", E = "high" }', "rounds to 2, one of its levels"),
     (FIX, f'{FIX}\nruns = 9', "`runs` belongs to a stage of kind"),
+    (f'"num_params", {OVER}', '"num_params", over = ["A", "B"], trim = "Q"', "names a factor by letter (got 'Q'"),
+    (f'"num_params", {OVER}', '"num_params", over = ["A", "B"], trim = "B"', "factor B is in `over` already"),
+    (
+        'role = "control", from = "screen"',
+        'role = "control", trim = "E", from = "screen"',
+        "`trim` makes up what a `match` leaves",
+    ),
 ]  # fmt: skip
 
 

@@ -62,7 +62,7 @@ class Pick:
     (label of a budget of that stage; "": its longest), of those that had the role `among` there ("": of all). changes:
     levers set on top, such as the centred width of a bridge; match: in place of that condition, the one nearest in a
     derived number (`num_params`, `flops_per_token`) by other levels of the factors `over`, beyond low and high too;
-    label: what the condition is called then.
+    trim: a factor that makes up for what these leave; label: what the condition is called then.
     """
 
     role: str
@@ -76,6 +76,7 @@ class Pick:
     match: str = ""
     over: tuple[str, ...] = ()
     label: str = ""
+    trim: str = field(default="", metadata=LATER)
 
 
 # Over several budgets, its rungs; and those of them that promote by a rate, which the rungs must have in common.

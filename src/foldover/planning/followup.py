@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from foldover.core import Design, DesignError, Factor, Recipe, RecipeError, Resolved, Scalar, Study
@@ -18,6 +18,8 @@ MOST_FACTORS = 4
 TOLERANCE, FARTHEST = 0.1, 0.25
 # How far beyond the centre a match may move a factor, in coded units: within low and high there is seldom one.
 REACH = 2.0
+# With a factor that trims: from how far off it is tried, and within what all are as near.
+TRIMMED, CLOSE = 0.5, 0.01
 # Levels of a factor, and recipes in all, that are tried: resolving one takes up to a millisecond.
 MOST_LEVELS, MOST_RECIPES = 65, 2048
 
@@ -63,42 +65,72 @@ def matched_recipes(
     resolve: Resolve,
     *,
     letters: Sequence[str],
+    trim: str = "",
     quantity: str = "num_params",
     tolerance: float = TOLERANCE,
 ) -> tuple[Matched, ...]:
     """Recipes that have the size of `recipe` by other levels of some factors, the nearest first.
 
     letters: the factors that may move, as far again beyond low and high as those are from their middle; the other
-    levers stay as `recipe` has them. quantity: a derived number, `num_params` for capacity or `flops_per_token` for
-    work. What resolves to the same model as `recipe` is left out; of levels that give one model the most central
-    stand. Raises DesignError for an unknown factor, and where nothing derived has that name.
+    levers stay as `recipe` has them. trim: a factor that makes up for what the others leave, such as the width of the
+    MLP; what then comes within CLOSE is ordered by how little it moved. quantity: a derived number, `num_params` for
+    capacity or `flops_per_token` for work. What resolves to the same model as `recipe` is left out; of levels that give
+    one model the most central stand. Raises DesignError for an unknown factor, and where nothing derived has that name.
     """
     known = {factor.letter: factor for factor in study.factors}
-    unknown = [letter for letter in letters if letter not in known]
+    unknown = [letter for letter in (*letters, *trim) if letter not in known]
     if unknown or not letters:
         raise DesignError("no such factor", value=unknown, fix=f"Factors are {', '.join(known)}.")
-    origin = resolve(recipe)
-    size = _number(origin, quantity)
-    places = [_places(known[letter]) for letter in letters]
+    size = _number(resolve(recipe), quantity)
+    found: list[tuple[tuple[float, float, float], Matched]] = []
+    for levels, shape, resolved in _other_models(recipe, resolve, [known[letter] for letter in letters]):
+        rough = _number(resolved, quantity)
+        if not trim:
+            match = Matched(levels=levels, recipe=shape, value=rough, gap=rough / size - 1.0)
+            found.append(((abs(match.gap), 0.0, 0.0), match))
+        elif abs(rough / size - 1.0) <= TRIMMED:
+            found.append(_trimmed(shape, levels, resolve, known[trim], quantity, size))
+    near = [(key, match) for key, match in found if abs(match.gap) <= tolerance]
+    return tuple(match for _, match in sorted(near, key=lambda pair: (pair[0], pair[1].levels)))
+
+
+def _other_models(
+    recipe: Recipe, resolve: Resolve, factors: Sequence[Factor]
+) -> Iterator[tuple[tuple[float, ...], Recipe, Resolved]]:
+    """Models that other levels of some factors make of a recipe, each once, by the most central levels that do."""
+    places = [_places(factor) for factor in factors]
     while math.prod(map(len, places)) > MOST_RECIPES:
         longest = max(range(len(places)), key=lambda i: len(places[i]))
         places[longest] = places[longest][::2]
-    seen, found = {origin.effective}, []
+    seen = {resolve(recipe).effective}
     for levels in sorted(itertools.product(*places), key=lambda at: sum(x * x for x in at)):
-        moved = {known[f].lever: known[f].decode(x) for f, x in zip(letters, levels, strict=True)}
+        moved = {factor.lever: factor.decode(x) for factor, x in zip(factors, levels, strict=True)}
         candidate = Recipe(trainer=recipe.trainer, values=recipe.values.with_(moved))
         try:
             resolved = resolve(candidate)
         except RecipeError:
             continue  # these levels make no model
-        if resolved.effective in seen:
+        if resolved.effective not in seen:
+            seen.add(resolved.effective)
+            yield levels, candidate, resolved
+
+
+def _trimmed(
+    shape: Recipe, levels: tuple[float, ...], resolve: Resolve, factor: Factor, quantity: str, size: float
+) -> tuple[tuple[float, float, float], Matched]:
+    """A shape at the level of one more factor that brings it nearest to a size; within CLOSE, the least moved."""
+    own = factor.encode(shape.values[factor.lever])
+    options = []
+    for place in {own, *_places(factor)}:
+        moved = Recipe(trainer=shape.trainer, values=shape.values.with_({factor.lever: factor.decode(place)}))
+        try:
+            value = _number(resolve(moved), quantity)
+        except RecipeError:
             continue
-        seen.add(resolved.effective)
-        value = _number(resolved, quantity)
         gap = value / size - 1.0
-        if abs(gap) <= tolerance:
-            found.append(Matched(levels=levels, recipe=candidate, value=value, gap=gap))
-    return tuple(sorted(found, key=lambda m: (abs(m.gap), m.levels)))
+        match = Matched(levels=(*levels, place), recipe=moved, value=value, gap=gap)
+        options.append(((max(abs(gap), CLOSE), abs(place - own), abs(gap)), match))
+    return min(options, key=lambda pair: (pair[0], pair[1].levels))
 
 
 def _places(factor: Factor) -> list[float]:

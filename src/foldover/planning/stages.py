@@ -170,20 +170,22 @@ def _matches(study: Study, pick: Pick, wanted: Condition, resolve: Resolve, *, o
 
     Raises DesignError where even that is far off.
     """
-    found = matched_recipes(study, wanted.recipe, resolve, letters=pick.over, quantity=pick.match, tolerance=math.inf)
+    found = matched_recipes(
+        study, wanted.recipe, resolve, letters=pick.over, trim=pick.trim, quantity=pick.match, tolerance=math.inf
+    )
     near = [match for match in found if abs(match.gap) <= TOLERANCE]
     if not near and (not found or abs(found[0].gap) > FARTHEST):
         nearest = f": the nearest is {found[0].gap:+.0%}" if found else ""
         raise DesignError(
-            f"no other levels of {', '.join(pick.over)} come near the `{pick.match}` of {origin}, for the role "
-            f"{pick.role!r}{nearest}",
-            fix="Let another factor move (`over`), such as the width of the MLP, or leave the match out.",
+            f"no other levels of {', '.join((*pick.over, *pick.trim))} come near the `{pick.match}` of {origin}, for "
+            f"the role {pick.role!r}{nearest}",
+            fix="Let another factor move (`over`), or trim the size by one (`trim`), or leave the match out.",
         )
     return [_matched(study, pick, wanted, match, resolve) for match in near or found[:1]]
 
 
 def _matched(study: Study, pick: Pick, wanted: Condition, match: Matched, resolve: Resolve) -> Condition:
-    moved = dict(zip(pick.over, match.levels, strict=True))
+    moved = dict(zip((*pick.over, *pick.trim), match.levels, strict=True))
     levels = tuple(moved.get(f.letter, level) for f, level in zip(study.factors, wanted.levels, strict=True))
     return replace(wanted, recipe=match.recipe, levels=levels, derived=resolve(match.recipe).derived)
 

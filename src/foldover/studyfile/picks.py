@@ -23,7 +23,7 @@ from foldover.core import (
 from foldover.studyfile.sections import read_name, read_values
 from foldover.studyfile.table import Table
 
-_KEYS = ("role", "from", "best", "worst", "condition", "budget", "among", "set", "match", "over", "label")
+_KEYS = ("role", "from", "best", "worst", "condition", "budget", "among", "set", "match", "over", "trim", "label")
 MATCHES = ("num_params", "flops_per_token")
 BETTER = "better"
 LEVELS = ("low", "high", BETTER)
@@ -189,6 +189,7 @@ def _read_pick(own: Table, known: Known) -> Pick | None:
     budget = own.text("budget")
     changes = _read_changes(own, known.levers)
     match, over = own.choice("match", MATCHES), _read_over(own, known.factors)
+    trim = _read_trim(own, known.factors, over or ())
     if condition and best + worst:
         own.problem("condition", "`condition` names one condition: leave `best` and `worst` out.")
         return None
@@ -201,7 +202,7 @@ def _read_pick(own: Table, known: Known) -> Pick | None:
     is_good = source is None or _fits(own, source, condition, among, budget, best + worst)
     if role is None or name is None or source is None or label is None or changes is None or not is_good:
         return None
-    if over is None or ("match" in own and match is None):
+    if over is None or trim is None or ("match" in own and match is None):
         return None
     return Pick(
         role=role,
@@ -214,6 +215,7 @@ def _read_pick(own: Table, known: Known) -> Pick | None:
         changes=changes,
         match=match or "",
         over=over,
+        trim=trim,
         label=label,
     )
 
@@ -234,6 +236,28 @@ def _read_over(own: Table, factors: Mapping[str, Factor | None]) -> tuple[str, .
     if unknown:
         own.problem("over", f"`over` names factors by letter (got {unknown[0]!r}; there are {', '.join(factors)}).")
     return None if letters is None or unknown else tuple(str(letter) for letter in letters)
+
+
+def _read_trim(own: Table, factors: Mapping[str, Factor | None], over: Sequence[str]) -> str | None:
+    """`trim`: the letter of a factor with levels between; None if wrong (noted)."""
+    if "trim" not in own:
+        return ""
+    letter = own.text("trim")
+    if letter is None:
+        return None
+    factor = factors.get(letter)
+    if "match" not in own:
+        problem = "`trim` makes up what a `match` leaves: give both."
+    elif letter not in factors:
+        problem = f"`trim` names a factor by letter (got {letter!r}; there are {', '.join(factors)})."
+    elif letter in over:
+        problem = f"factor {letter} is in `over` already: it moves the shape, or it trims."
+    elif factor is not None and factor.kind == "choice":
+        problem = f"factor {letter} is a choice and has no level between to trim by."
+    else:
+        return letter
+    own.problem("trim", problem)
+    return None
 
 
 def _fits(own: Table, source: Draft, condition: str | None, among: str | None, budget: str | None, number: int) -> bool:

@@ -108,6 +108,7 @@ def _pick(pick: Pick) -> str:
         "budget": pick.budget.replace(",", "") or None,
         "among": pick.among or None,
         "match": pick.match or None,
+        "trim": pick.trim or None,
         "label": pick.label or None,
     }
     entries = [f"{key} = {_scalar(value)}" for key, value in given.items() if value is not None]
