@@ -11,6 +11,7 @@ import pytest
 
 from foldover.core import (
     Budget,
+    ConditionSummary,
     DesignError,
     DesignRequest,
     Factor,
@@ -26,7 +27,7 @@ from foldover.core import (
 )
 from foldover.planning import Condition, Plan, expand
 from foldover.planning.followup import matched_recipes, surface_follow_up
-from foldover.planning.stages import plan_picked, plan_screen
+from foldover.planning.stages import best_of, plan_picked, plan_screen
 
 A = Factor(letter="A", lever="depth", low=6, high=8, kind="int")
 B = Factor(letter="B", lever="aspect", low=48, high=72, kind="int")
@@ -236,6 +237,35 @@ def test_a_factor_that_trims_moves_as_little_as_will_do():
     pick = Pick(role="same", stage="bridges", condition="bridge", match="num_params", over=("A",), trim="M")
     (condition,) = plan_picked(study, stage_of("anchors", pick), sized, plans, ()).conditions
     assert condition.levels == found[0].levels
+
+
+def test_a_surface_may_stand_around_the_best_condition_of_a_screen():
+    study = replace(a_study(), factors=(A, B, C))
+    screen = Stage(
+        name="screen", kind="screen", budgets=(Budget(limit=Limit.parse("9s")), Budget(limit=Limit.parse("90s"))),
+        seeds=(1,), design=DesignRequest(runs=8),
+    )  # fmt: skip
+    surface = Stage(
+        name="surface", kind="surface", after="screen", budgets=screen.budgets, seeds=(2,), fix=Values(A="best"),
+        design=DesignRequest(runs=9, kind="faced"),
+    )  # fmt: skip
+    study = replace(study, stages=(screen, surface))
+    plan = plan_screen(study, screen, resolve_exactly)
+    means = {
+        f"screen @ {budget.label()}": {c.label: turn * c.levels[0] for c in plan.conditions}
+        for budget, turn in zip(screen.budgets, (1.0, -1.0), strict=True)
+    }
+    summaries = [
+        ConditionSummary(package=name, condition=label, budget="", seeds=(1,), n=1, mean=mean, sd=None, low=None,
+                         high=None, level=0.95)
+        for name, own in means.items() for label, mean in own.items()
+    ]  # fmt: skip
+    best = best_of(study, plan, summaries)
+    assert best[0] == 1.0  # at the longest budget the high level is the lower one
+    held = plan_screen(study, surface, resolve_exactly, best=best)
+    assert {condition.levels[0] for condition in held.conditions} == {1.0}
+    with pytest.raises(DesignError, match="there is no best one"):
+        best_of(study, plan, [])
 
 
 def test_a_surface_is_the_faced_composite_of_what_is_left_open():

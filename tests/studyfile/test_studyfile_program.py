@@ -29,7 +29,7 @@ MISTAKES = [
     ('budgets = ["5min", "10min"]\nseeds', 'budgets = ["10min", "5min"]\nseeds', "budgets are in the wrong order"),
     ('fix = ["D"]\ndesign = "2^4"', 'fix = ["D"]\ndesign = "2^(4-1)"\ngenerators = ["E=ABD"]', "D is fixed and varied"),
     ('after = "pilot"\nfix = ["D"]', 'fix = ["D"]', "only by the verdict of a stage"),
-    ('fix = ["D"]', 'fix = { D = "middle" }', "fixed at `low`, `high` or `better`"),
+    ('fix = ["D"]', 'fix = { D = "middle" }', "fixed at `low`, `high`, `better` or `best`"),
     ('fix = ["D"]', 'fix = ["A", "B", "C", "D", "E"]', "every factor is fixed"),
     ("runs = 80\n", "runs = 64\n", "64 runs of 10 min, but stage screens has 80"),
     ('matched_to = "screens"\nbudgets = ["10min"]', 'matched_to = "screens"\nbudgets = ["2min"]', "no runs of 2 min"),

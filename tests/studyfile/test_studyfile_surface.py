@@ -11,15 +11,17 @@ from foldover.lab import outline
 from foldover.studyfile import parse, render, scale_study
 from foldover.trainers import get_trainer
 
-TEXT = (Path(__file__).parents[2] / "studies" / "beyond.toml").read_text(encoding="utf-8")
-FIX = 'fix = { A = "better", D = "better", E = "high" }'
+SHIPPED = (Path(__file__).parents[2] / "studies" / "beyond.toml").read_text(encoding="utf-8")
+TEXT = SHIPPED.replace('A = "best", D = "best"', 'A = "better", D = "best"')
+FIX = 'fix = { A = "better", D = "best", E = "high" }'
 
 OVER = 'over = ["A", "B"], trim = "E"'
 
 MISTAKES = [
-    (FIX, 'fix = { A = "better", D = "better", E = "highest" }', "`low`, `high` or `better` (got 'highest')"),
+    (FIX, 'fix = { A = "better", D = "best", E = "highest" }', "`high`, `better` or `best` (got 'highest')"),
     (FIX, 'fix = { A = "better", B = "low", D = "low", E = "high" }', "has 2 to 4 factors, but 1 are open: C"),
     (f'after = "screen"\n{FIX}', 'fix = ["A", "D", "E"]', "only by the verdict of a stage"),
+    (f'after = "screen"\n{FIX}', 'fix = { A = "best", D = "low", E = "low" }', "the best condition of a stage has it"),
     (f'after = "screen"\n{FIX}', 'after = "screen"', "follows a stage only for what it fixes"),
     (f'after = "screen"\n{FIX}', f'after = "anchors"\n{FIX}', "a surface follows a screen, but stage anchors is"),
     # Depth has no whole number between 2 and 3.
@@ -50,7 +52,7 @@ def test_a_mistake_is_told_at_its_line(old, new, message):
 def test_a_surface_is_read_written_back_and_scaled():
     study = parse(TEXT, "s.toml", get_trainer)
     surface = study.stage("surface")
-    assert surface.fix == Values(A="better", D="better", E="high")
+    assert surface.fix == Values(A="better", D="best", E="high")
     assert surface.design is not None
     assert (surface.design.kind, surface.design.runs) == ("faced", 9)
     for other in (study, scale_study(study, 0.5)):
@@ -97,4 +99,5 @@ def test_the_plan_shows_the_rows_of_a_surface_before_anything_runs():
     assert [row.label for row in surface.conditions] == [
         *("c01", "c02", "c03", "c04"), "z01", *("a01", "a02", "a03", "a04"),
     ]  # fmt: skip
-    assert any("A, D really stands is decided by the verdicts of screen" in note for note in surface.notes)
+    assert "where A really stands is decided by the verdicts of screen" in surface.notes
+    assert "where D really stands is decided by the best condition of screen" in surface.notes

@@ -146,10 +146,11 @@ def _screen_outline(study: Study, trainer: Trainer, stage: Stage, plan: Plan, jo
 
 
 def _fixed_by_verdict(stage: Stage) -> tuple[str, ...]:
-    letters = [letter for letter, level in stage.fix.items() if level == "better"]
-    if not letters:
-        return ()
-    return (f"where {', '.join(letters)} really stands is decided by the verdicts of {stage.after}",)
+    by = {"better": f"the verdicts of {stage.after}", "best": f"the best condition of {stage.after}"}
+    letters = {level: [letter for letter, held in stage.fix.items() if held == level] for level in by}
+    return tuple(
+        f"where {', '.join(own)} really stands is decided by {by[level]}" for level, own in letters.items() if own
+    )
 
 
 def _hosts(study: Study, stages: Sequence[OutlineStage]) -> tuple[OutlineHost, ...]:
@@ -180,7 +181,7 @@ def _training_seconds(stage: Stage, outlined: OutlineStage) -> float:
 
 def _before_verdicts(stage: Stage) -> Stage:
     """The stage with factors that stand where verdicts put them at their low level: it costs about the same."""
-    fix = {letter: "low" if level == "better" else level for letter, level in stage.fix.items()}
+    fix = {letter: "low" if level in ("better", "best") else level for letter, level in stage.fix.items()}
     return replace(stage, fix=Values(fix), after=None)
 
 

@@ -9,6 +9,7 @@ from foldover.planning.requests import with_follow_ups
 from foldover.planning.rungs import carried_on, expected_runs, most_runs, what_is_left
 from foldover.planning.search import is_whole, plan_search, space_of, spent_by
 from foldover.planning.stages import (
+    best_of,
     longest_budget,
     ordered_conditions,
     plan_confirm,
@@ -27,6 +28,7 @@ __all__ = [
     "Plan",
     "Sharing",
     "best_candidate",
+    "best_of",
     "candidates",
     "carried_on",
     "compare",

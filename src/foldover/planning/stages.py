@@ -28,13 +28,20 @@ from foldover.planning.gate import BETTER_LEVEL
 from foldover.planning.plan import Condition, Plan, Resolve
 
 
-def plan_screen(study: Study, stage: Stage, resolve: Resolve, verdicts: Sequence[Verdict] = ()) -> Plan:
+def plan_screen(
+    study: Study, stage: Stage, resolve: Resolve, verdicts: Sequence[Verdict] = (), *, best: Sequence[float] = ()
+) -> Plan:
     """Every row of the stage's design over the factors that it does not fix: a screen, or a response surface.
 
-    verdicts: of the stage that it follows. Raises DesignError where they do not say at which level a factor is better.
+    verdicts: of the stage that it follows; best: coded levels of that one's best condition. Raises DesignError where
+    verdicts do not say at which level a factor is better.
     """
     assert stage.design is not None, "screens and surfaces have a design"
-    held = {letter: _held_level(study, stage, letter, str(level), verdicts) for letter, level in stage.fix.items()}
+    at_best = {factor.letter: level for factor, level in zip(study.factors, best, strict=False)}
+    held = {
+        letter: at_best[letter] if level == "best" else _held_level(study, stage, letter, str(level), verdicts)
+        for letter, level in stage.fix.items()
+    }
     free = tuple(factor for factor in study.factors if factor.letter not in held)
     if stage.design.kind == "one_at_a_time":
         design = one_at_a_time(free, name=stage.name, seed=study.seed)
@@ -73,7 +80,7 @@ def _held_level(study: Study, stage: Stage, letter: str, level: str, verdicts: S
     raise DesignError(
         f"stage `{stage.name}` fixes factor {letter} by the verdict of `{stage.after}`, which is: "
         f"{'not judged' if own is None else own.decision}",
-        fix=f'Say where it stands, `fix = {{ {letter} = "low" }}`, by `foldover amend`.',
+        fix=f'Say where it stands, `fix = {{ {letter} = "low" }}` or `"best"`, by `foldover amend`.',
     )
 
 
@@ -192,6 +199,18 @@ def _matched(study: Study, pick: Pick, wanted: Condition, match: Matched, resolv
 
 def _slug(role: str) -> str:
     return "-".join(role.split())
+
+
+def best_of(study: Study, source: Plan, summaries: Sequence[ConditionSummary]) -> tuple[float, ...]:
+    """Coded levels of a screen's best condition at its longest budget. Raises DesignError where none has a result."""
+    stage = study.stage(source.stage)
+    ordered = ordered_conditions(summaries, package_name(stage, longest_budget(stage)), study)
+    if not ordered:
+        raise DesignError(
+            f"no condition of `{stage.name}` has a result at its longest budget: there is no best one",
+            fix="Look at the failures with `foldover status`.",
+        )
+    return source.condition(ordered[0].condition).levels
 
 
 def plan_confirm(

@@ -17,7 +17,7 @@ from foldover.studyfile.trainer import TrainerInfo
 
 # Resolving takes up to a millisecond; a design with more corners is checked when it is planned.
 MOST_CORNERS = 4096
-_FIXED: Mapping[str, tuple[int, ...]] = {"low": (-1,), "high": (1,), "better": (-1, 1)}
+_FIXED: Mapping[str, tuple[int, ...]] = {"low": (-1,), "high": (1,), "better": (-1, 1), "best": (-1, 1)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

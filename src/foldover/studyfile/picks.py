@@ -26,7 +26,8 @@ from foldover.studyfile.table import Table
 _KEYS = ("role", "from", "best", "worst", "condition", "budget", "among", "set", "match", "over", "trim", "label")
 MATCHES = ("num_params", "flops_per_token")
 BETTER = "better"
-LEVELS = ("low", "high", BETTER)
+BEST = "best"
+LEVELS = ("low", "high", BETTER, BEST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +153,9 @@ def _problem_of_fix(letter: object, level: object, factors: Mapping[str, Factor 
     if not isinstance(letter, str) or letter not in factors:
         return f"`fix` names factors by letter (got {letter!r}; there are {', '.join(factors)})."
     if level not in LEVELS:
-        return f"factor {letter} is fixed at `low`, `high` or `better` (got {level!r})."
+        return f"factor {letter} is fixed at `low`, `high`, `better` or `best` (got {level!r})."
+    if level == BEST and after is None:
+        return f'factor {letter} stands where the best condition of a stage has it: name it with `after = "..."`.'
     if level != BETTER:
         return ""
     if after is None:
