@@ -75,8 +75,8 @@ def _plan_alone(study: Study, trainer: Trainer, stage: Stage, plans: Sequence[Pl
     if stage.design is not None:
         # What a follow-up found stands where there was one.
         last = next((plan for plan in plans if study.stage(plan.stage).follows == source.stage), source)
-        best = best_of(study, source, analysis.conditions) if "best" in stage.fix.values() else ()
-        return plan_screen(study, stage, trainer.resolve, judge_stage(study, last, plans, analysis), best=best)
+        levels = best_of(study, source, analysis.conditions) if "best" in stage.fix.values() else ()
+        return plan_screen(study, stage, trainer.resolve, judge_stage(study, last, plans, analysis), best=levels)
     if stage.kind == "confirm":
         return plan_confirm(study, stage, trainer.resolve, source, analysis.conditions)
     verdicts = screen_verdicts(study, plans, analysis)
