@@ -175,7 +175,7 @@ def test_when_time_runs_out_the_rest_is_scored_unadapted(model: ModuleScorer) ->
     setting = levers(adapt="sgd", adapt_lr=0.3, adapt_seconds=30.5, **SLIDING)
     reading = reading_of(inputs_of(stream), setting)
     found = evaluate(model, inputs_of(stream, clock=lambda: 10.0 * next(times)), setting, is_proven=False)
-    assert found.measured[-1].notes == ("time ran out: tokens from 97 of 300 on were scored unadapted",)
+    assert found.measured[-1].notes == ("time ran out after 96 of 299 tokens: the rest unadapted",)
 
     plain = Evaluator(model=model, tokens_at_once=4 * CONTEXT)
     adapting = replace(plain, adaptation=adaptation_of(model, inputs_of(stream), setting))
@@ -242,7 +242,10 @@ def assert_order_does_not_matter(model: ModuleScorer, values: dict[str, object])
 
 
 def lora_rules(**changes: object) -> LoraRules:
-    rules = LoraRules(rank=3, alpha=6.0, lr=0.02, beta1=0.9, weight_decay=0.1, targets=("query", "head"), is_warm=False)
+    rules = LoraRules(
+        rank=3, alpha=6.0, lr=0.02, beta1=0.9, beta2=0.95, weight_decay=0.1, targets=("query", "head"), is_warm=False,
+        num_slots=1, tokens_at_once=64,
+    )  # fmt: skip
     return replace(rules, **changes)
 
 

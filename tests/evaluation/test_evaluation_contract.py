@@ -20,6 +20,7 @@ NGRAM = {"ngram_weight": 0.3}
 TAP = {"tap_in_weight": 0.1, "tap_in_cap": 0.9}
 SGD = {"adapt": "sgd", "adapt_lr": 0.2, **SLIDING}
 LORA = {"adapt": "lora", "isolation": "document", **SLIDING}
+PHASES = {"phase_documents": "1,2", "phase_lr": 0.1, **LORA}
 
 # What is on, and what the lever is set to then; some values are far off to be felt by a stream this short.
 CASES: dict[str, tuple[dict[str, object], object]] = {
@@ -58,9 +59,19 @@ CASES: dict[str, tuple[dict[str, object], object]] = {
     "lora_lr": (LORA, 0.002),
     "lora_chunk": (LORA, 5),
     "lora_beta1": (LORA, 0.0),
+    "lora_beta2": (LORA, 0.5),
     "lora_weight_decay": (LORA, 0.5),
     "lora_targets": (LORA, "key,head"),
     "lora_reset": (LORA, "warm"),
+    "lora_batch": (LORA | {"lora_reset": "warm"}, 2),
+    "phase_documents": (LORA, "1"),
+    "phase_lr": (PHASES, 0.05),
+    "phase_epochs": (PHASES, 2),
+    "phase_chunk": (PHASES, 30),
+    "phase_batch": (PHASES, 1),
+    "phase_momentum": (PHASES, 0.0),
+    "phase_grad_clip": (PHASES, 0.01),
+    "phase_scope": (PHASES, "blocks"),
 }
 
 

@@ -14,11 +14,20 @@ from lever_cases import CPU, VOCAB, model_of, neutral, shake
 from foldover.evaluation.bits_per_byte import bits_per_byte
 from foldover.evaluation.evaluate import evaluate
 from foldover.evaluation.lora import targets_of
+from foldover.evaluation.one_pass import Evaluator, one_pass
+from foldover.evaluation.parts import adaptation_of, reading_of
 from foldover.evaluation.scoring_model import ModuleScorer
 from foldover.lm.levers import LEVERS
 from foldover.lm.model import Gpt
 
 from .conftest import inputs_of, levers, rows_of, slow_nats, stream_of
+
+LORA = {
+    "adapt": "lora",
+    "mode": "sliding",
+    "isolation": "document",
+    "lora_targets": "query,key,value,output,input,head",
+}
 
 
 @pytest.fixture
@@ -69,6 +78,7 @@ def test_lora_targets_of_the_default_are_queries_values_and_the_head(gpt: Gpt) -
         {"mode": "sliding"},
         {"adapt": "sgd", "adapt_lr": 0.05, "mode": "sliding", "frozen_blocks": 1},
         {"adapt": "lora", "mode": "sliding", "isolation": "document", "temperature": 0.9, "tap_in_weight": 0.05},
+        {**LORA, "lora_batch": 2, "lora_reset": "warm", "phase_documents": "1", "phase_lr": 0.05},
     ],
 )
 def test_every_evaluation_of_a_gpt_is_lawful_and_leaves_it_alone(gpt: Gpt, values: dict[str, object]) -> None:
@@ -78,9 +88,23 @@ def test_every_evaluation_of_a_gpt_is_lawful_and_leaves_it_alone(gpt: Gpt, value
     plain = bits_per_byte(gpt, rows.ids, rows.bytes, rows.is_scored, device=CPU, batch_rows=4)
     found = evaluate(scorer_of(gpt), inputs_of(stream), levers(**values))
     assert found.responses.number("val_bpb") == plain.bits_per_byte
-    assert "2 excerpts" in found.notes[0]
+    assert f"{3 if values.get('adapt') == 'lora' else 2} excerpts" in found.notes[0]
     assert (found.responses.number("adapted_bpb") != found.responses.number("sliding_bpb")) == ("adapt" in values)
     assert all(torch.equal(before[name], tensor) for name, tensor in gpt.state_dict().items())
+
+
+def test_documents_of_a_gpt_side_by_side_have_the_scores_of_one_by_one(gpt: Gpt) -> None:
+    stream, found = stream_of(50, 33, 7, 41), {}
+    for at_once in (1, 3):
+        setting = levers(**LORA, lora_batch=at_once, lora_lr=0.003)
+        inputs = inputs_of(stream)
+        evaluator = Evaluator(
+            model=scorer_of(gpt), adaptation=adaptation_of(scorer_of(gpt), inputs, setting), tokens_at_once=64
+        )
+        found[at_once] = one_pass(evaluator, stream, reading_of(inputs, setting)).nats
+    still = one_pass(evaluator.unadapted(), stream, reading_of(inputs, setting)).nats
+    np.testing.assert_allclose(found[3], found[1], rtol=0, atol=1e-3)
+    assert np.nanmax(np.abs(found[1] - still)) > 0.1
 
 
 def test_sliding_equals_the_slow_loop(gpt: Gpt) -> None:
@@ -92,10 +116,13 @@ def test_sliding_equals_the_slow_loop(gpt: Gpt) -> None:
     assert found.measured[1].score.nats == pytest.approx(wanted, rel=1e-6)
 
 
-@pytest.mark.parametrize("values", [{"adapt": "sgd", "adapt_lr": 0.0}, {"adapt": "lora", "lora_lr": 0.0}])
+@pytest.mark.parametrize(
+    "values",
+    [{"adapt": "sgd", "adapt_lr": 0.0}, {"adapt": "lora", "lora_lr": 0.0}, {**LORA, "lora_lr": 0.0, "lora_batch": 2}],
+)
 def test_a_rate_of_zero_changes_no_bit(gpt: Gpt, values: dict[str, object]) -> None:
     stream = stream_of(120, 60)
-    setting = levers(mode="sliding", isolation="document", **values)
+    setting = levers(**({"mode": "sliding", "isolation": "document"} | values))
     found = evaluate(scorer_of(gpt), inputs_of(stream), setting, is_proven=False).responses
     assert found.number("adapted_bpb") == found.number("sliding_bpb")
 
@@ -104,7 +131,11 @@ def test_a_rate_of_zero_changes_no_bit(gpt: Gpt, values: dict[str, object]) -> N
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 @pytest.mark.parametrize(
     "values",
-    [{"adapt": "sgd", "mode": "sliding"}, {"adapt": "lora", "mode": "sliding", "isolation": "document"}],
+    [
+        {"adapt": "sgd", "mode": "sliding"},
+        {"adapt": "lora", "mode": "sliding", "isolation": "document"},
+        {**LORA, "lora_batch": 2, "phase_documents": "1"},
+    ],
 )
 def test_adapting_evaluations_prove_themselves_on_a_gpu(gpt: Gpt, values: dict[str, object]) -> None:
     device = torch.device("cuda")
@@ -112,4 +143,4 @@ def test_adapting_evaluations_prove_themselves_on_a_gpu(gpt: Gpt, values: dict[s
         gpt.to(device), device=device, blocks=gpt.blocks, compute=lambda: torch.autocast("cuda", torch.bfloat16)
     )
     found = evaluate(scorer, inputs_of(stream_of(120, 60)), levers(**values))
-    assert "2 excerpts" in found.notes[0]
+    assert "causality and normalisation hold" in found.notes[0]

@@ -6,7 +6,7 @@ it has not scored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,20 +16,35 @@ from foldover.evaluation.windows import Chunk
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """A chunk all of whose targets are scored. context: where the window of its last positions begins."""
+    """A chunk all of whose targets are scored.
+
+    context: where the window of its last positions begins; slot: whose additions it was scored with; num_scored:
+    targets that the pass has scored by now.
+    """
 
     chunk: Chunk
     context: int
+    slot: int = 0
+    num_scored: int = 0
 
 
 class Learner(Protocol):
     """Changes the model between chunks. May raise Diverged."""
 
     def restart(self) -> None:
-        """The model as it was trained, and nothing remembered beyond what the policy of resets keeps."""
+        """Documents begin: as the model was, and nothing remembered beyond what the policy of resets keeps."""
 
-    def learn(self, scored: Scored) -> None:
-        """Learn from a chunk, not the last one since the model began anew."""
+    def attend(self, slots: Sequence[int]) -> None:
+        """The rows of the next forward passes belong to these slots."""
+
+    def learn(self, *scored: Scored) -> None:
+        """Learn from chunks of one index, each in its slot, none the last one since the model began anew."""
+
+    def consolidate(self, scored: Scored) -> None:
+        """Learn in the weights themselves, for good, from all units before the end of a stretch from the beginning."""
+
+    def forget(self) -> None:
+        """The model as it was trained."""
 
 
 class Diverged(Exception):  # noqa: N818  # an event, not a mistake of anyone
@@ -42,7 +57,16 @@ class NoLearner:
     def restart(self) -> None:
         """Nothing."""
 
-    def learn(self, scored: Scored) -> None:
+    def attend(self, slots: Sequence[int]) -> None:
+        """Nothing."""
+
+    def learn(self, *scored: Scored) -> None:
+        """Nothing."""
+
+    def consolidate(self, scored: Scored) -> None:
+        """Nothing."""
+
+    def forget(self) -> None:
         """Nothing."""
 
 
@@ -62,19 +86,34 @@ class TimeLimited:
     def __init__(self, learner: Learner, *, seconds: float, clock: Callable[[], float]) -> None:
         self._learner, self._clock = learner, clock
         self._ends = clock() + seconds
-        self.ran_out_at: int | None = None
-        """First position that was scored unadapted because of the time."""
+        self.ran_out_after: int | None = None
+        """Targets that were scored before the time ran out."""
 
     def restart(self) -> None:
         """Of the learner."""
         self._learner.restart()
 
-    def learn(self, scored: Scored) -> None:
+    def attend(self, slots: Sequence[int]) -> None:
+        """Of the learner."""
+        self._learner.attend(slots)
+
+    def learn(self, *scored: Scored) -> None:
         """As long as there is time."""
-        if self.ran_out_at is not None:
+        self._within_time(lambda: self._learner.learn(*scored), scored[0].num_scored)
+
+    def consolidate(self, scored: Scored) -> None:
+        """As long as there is time."""
+        self._within_time(lambda: self._learner.consolidate(scored), scored.num_scored)
+
+    def forget(self) -> None:
+        """Of the learner."""
+        self._learner.forget()
+
+    def _within_time(self, lesson: Callable[[], None], num_scored: int) -> None:
+        if self.ran_out_after is not None:
             return
         if self._clock() < self._ends:
-            self._learner.learn(scored)
+            lesson()
         if self._clock() >= self._ends:
-            self._learner.restart()
-            self.ran_out_at = scored.chunk.hi
+            self._learner.forget()
+            self.ran_out_after = num_scored

@@ -16,7 +16,16 @@ from foldover.evaluation.bits_per_byte import bits_per_byte
 from foldover.evaluation.laws import check_bytes, check_causality, check_once, check_sums, sampled_targets
 from foldover.evaluation.levers import Evaluate, check_evaluate
 from foldover.evaluation.one_pass import Evaluator, PassResult, Reading, one_pass
-from foldover.evaluation.parts import Inputs, adaptation_of, has_windows, mixers_of, reading_of, stages_of, text_of
+from foldover.evaluation.parts import (
+    Inputs,
+    adaptation_of,
+    check_phases,
+    has_windows,
+    mixers_of,
+    reading_of,
+    stages_of,
+    text_of,
+)
 from foldover.evaluation.score import Evaluation, Measured, Score, ratio_error
 from foldover.evaluation.scoring_model import AdaptableModel
 from foldover.evaluation.stream import Stream
@@ -78,6 +87,7 @@ def _task(inputs: Inputs, levers: Evaluate, *, is_windowed: bool) -> _Task:
     text = text_of(inputs, levers)
     units = inputs.stream.starts if is_windowed and inputs.stream is not None else text.starts
     reading = reading_of(inputs, levers)
+    check_phases(text, reading)
     borders = units[:-1] if len(units) > 2 else np.arange(0, len(text), reading.context, dtype=np.int64)
     return _Task(text=text, reading=reading, borders=borders, clock=inputs.clock)
 
@@ -196,7 +206,7 @@ def _limited(evaluator: Evaluator, seconds: float, clock: Callable[[], float], o
 
 
 def _notes(opened: list[TimeLimited], task: _Task) -> tuple[str, ...]:
-    place = opened[-1].ran_out_at
-    if place is None:
+    count = opened[-1].ran_out_after
+    if count is None:
         return ()
-    return (f"time ran out: tokens from {place + 1} of {len(task.text)} on were scored unadapted",)
+    return (f"time ran out after {count} of {len(task.text) - len(task.text.starts) + 1} tokens: the rest unadapted",)

@@ -9,7 +9,8 @@
 `once`, `bytes` and, at sampled tokens, `normalisation` are checked on the whole pass. Causality is asked of short
 excerpts, each read several times from the same state: with all tokens from t on replaced, and with t alone replaced,
 nothing that was said up to the prediction of t may change in a single bit. The second excerpt repeats its first half,
-so that caches and matchers have something to find.
+so that caches and matchers have something to find; the third, where a model begins anew in each document, is cut into
+short ones, so that what goes on from document to document, or from phase to phase, is seen.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ ROUNDING = 1e-12
 """Nats by which equal predictions may differ in double precision."""
 NUM_SAMPLES = 16
 """Distributions of a whole pass that are summed."""
+SHORT_UNITS = 6
+"""Units of the excerpt of short ones."""
 
 
 def sampled_targets(stream: Stream, count: int = NUM_SAMPLES) -> NDArray[np.int64]:
@@ -81,9 +84,8 @@ def check_causality(evaluator: Evaluator, stream: Stream, reading: Reading) -> t
     """Number of excerpts and tokens read. Raises EvaluationError (`causality`, `score_first`, `normalisation`)."""
     chosen = _excerpts(stream, reading)
     tokens_read = 0
-    for excerpt in chosen:
-        short = replace(reading, chunk=max(1, min(reading.chunk, len(excerpt) // 3)))
-        targets = _changed_targets(excerpt, short.chunk)
+    for excerpt, short in chosen:
+        targets = _changed_targets(excerpt, short)
         before = one_pass(evaluator, excerpt, short, keep=targets)
         check_sums(before)
         for number, target in enumerate(targets):
@@ -96,7 +98,8 @@ def check_causality(evaluator: Evaluator, stream: Stream, reading: Reading) -> t
     return len(chosen), tokens_read
 
 
-def _excerpts(stream: Stream, reading: Reading) -> list[Stream]:
+def _excerpts(stream: Stream, reading: Reading) -> list[tuple[Stream, Reading]]:
+    """With readings whose chunks, groups and phases are small enough for the excerpts to have several."""
     length = min(len(stream), reading.context + min(4 * reading.stride, reading.context // 2) + 2)
     if length < 4:
         return []
@@ -104,16 +107,35 @@ def _excerpts(stream: Stream, reading: Reading) -> list[Stream]:
     first, middle = stream.part(0, length), stream.part(start, start + length)
     half = length // 2
     twice = np.concatenate((middle.ids[:half], middle.ids[:half], middle.ids[2 * half :]))
-    return [first, middle.with_ids(twice)]
+    found = [(excerpt, _shortened(reading, excerpt, length // 3)) for excerpt in (first, middle.with_ids(twice))]
+    if reading.is_reset and length >= 4 * SHORT_UNITS:
+        cut = replace(middle, starts=np.linspace(0, length, SHORT_UNITS + 1).astype(np.int64))
+        found.append((cut, _shortened(reading, cut, length // (3 * SHORT_UNITS))))
+    return found
 
 
-def _changed_targets(excerpt: Stream, chunk: int) -> list[int]:
+def _shortened(reading: Reading, excerpt: Stream, chunk: int) -> Reading:
+    num_units, count = len(excerpt.starts) - 1, min(len(reading.phases), 2)
+    places = {round(num_units * (index + 1) / (count + 1)) for index in range(count)}
+    return replace(
+        reading,
+        chunk=max(1, min(reading.chunk, chunk)),
+        at_once=min(reading.at_once, 2),
+        phases=tuple(sorted(place for place in places if 0 < place < num_units)),
+    )
+
+
+def _changed_targets(excerpt: Stream, reading: Reading) -> list[int]:
     """Targets that begin no unit: just behind the first lesson and within the first window, in the middle, and late.
 
     Behind a lesson, so that one that reads on beyond its chunk is seen; early, so that a look far ahead does not end
-    at the window.
+    at the window. Of short units in which the model begins anew, one behind the first lesson of each.
     """
-    borders = (chunk, len(excerpt) // 2 - 2, max(chunk, (len(excerpt) - 2) // chunk * chunk - chunk))
+    chunk = reading.chunk
+    if reading.is_reset and len(excerpt.starts) > SHORT_UNITS:
+        borders = (excerpt.starts[:-1] + chunk).tolist()
+    else:
+        borders = [chunk, len(excerpt) // 2 - 2, max(chunk, (len(excerpt) - 2) // chunk * chunk - chunk)]
     wanted = [min(border + 2, len(excerpt) - 1) for border in borders]
     targets = [next((t for t in range(place, 0, -1) if t not in excerpt.starts), 0) for place in wanted]
     return [target for target in targets if target]

@@ -7,6 +7,7 @@ score is the plain `val_bpb`, to the bit.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from foldover.core import LeverSet, RecipeError, lever, levers_of
 
@@ -18,6 +19,8 @@ ADAPTATIONS = ("none", "sgd", "lora")
 SCOPES = ("blocks", "all")
 CACHE_FORMS = ("corrected", "public")
 NAMES = r"[a-z_0-9.]+(,[a-z_0-9.]+)*"
+NUMBERS = r"none|[1-9][0-9]*(,[1-9][0-9]*)*"
+PHASED = f"{GOLF}, records from 2026-04-13 on"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,6 +328,7 @@ class Evaluate:
         high=1e6,
         phase="evaluate",
         needs="evaluate.adapt=lora",
+        aliases=("TTT_LORA_ALPHA",),
         source=f"{GOLF}, record of 2026-04-13",
     )
     lora_lr: float = lever(
@@ -355,7 +359,18 @@ class Evaluate:
         high=0.999,
         phase="evaluate",
         needs="evaluate.adapt=lora",
+        aliases=("TTT_BETA1",),
         source=f"{GOLF}, record of 2026-04-13",
+    )
+    lora_beta2: float = lever(
+        0.95,
+        "Adam's second decay (.99 to .999 in later records).",
+        low=0.0,
+        high=0.99999,
+        phase="evaluate",
+        needs="evaluate.adapt=lora",
+        aliases=("TTT_BETA2",),
+        source=f"{GOLF}, record of 2026-03-17",
     )
     lora_weight_decay: float = lever(
         0.0,
@@ -365,6 +380,7 @@ class Evaluate:
         neutral=0.0,
         phase="evaluate",
         needs="evaluate.adapt=lora",
+        aliases=("TTT_WEIGHT_DECAY",),
         source=f"{GOLF}, record of 2026-04-13",
     )
     lora_targets: str = lever(
@@ -383,6 +399,98 @@ class Evaluate:
         needs="evaluate.adapt=lora",
         source=f"{GOLF}, records of 2026-03-17 and 2026-04-13",
     )
+    lora_batch: int = lever(
+        1,
+        "Documents that learn side by side, each its own additions: those of like length together or, if warm, as "
+        "they come, the inner matrix of each handed on to the next group. Scores are those of one by one unless warm.",
+        low=1,
+        high=100000,
+        unit="documents",
+        phase="evaluate",
+        needs="evaluate.adapt=lora",
+        aliases=("TTT_BATCH_SIZE",),
+        source=f"{GOLF}, record of 2026-03-17",
+    )
+    phase_documents: str = lever(
+        "none",
+        "Numbers of documents, rising: when so many are scored, SGD on all of them changes the weights for those to "
+        "come (public: 833,1666,2500).",
+        neutral="none",
+        pattern=NUMBERS,
+        phase="evaluate",
+        needs="evaluate.adapt=lora",
+        source=PHASED,
+    )
+    phase_lr: float = lever(
+        0.001,
+        "Learning rate at the beginning of each phase; it falls to zero by a half cosine over the phase's chunks.",
+        low=0.0,
+        high=10.0,
+        phase="evaluate",
+        needs="evaluate.phase_documents",
+        aliases=("GLOBAL_TTT_LR",),
+        source=PHASED,
+    )
+    phase_epochs: int = lever(
+        1,
+        "Passes over a chunk in a phase.",
+        low=1,
+        high=1000,
+        phase="evaluate",
+        needs="evaluate.phase_documents",
+        aliases=("GLOBAL_TTT_EPOCHS",),
+        source=PHASED,
+    )
+    phase_chunk: int = lever(
+        32768,
+        "Tokens of a phase that are learned at one rate.",
+        low=1,
+        high=2**40,
+        unit="tokens",
+        phase="evaluate",
+        needs="evaluate.phase_documents",
+        aliases=("GLOBAL_TTT_CHUNK_TOKENS",),
+        source=PHASED,
+    )
+    phase_batch: int = lever(
+        32,
+        "Rows in a step of a phase.",
+        low=1,
+        high=100000,
+        unit="rows",
+        phase="evaluate",
+        needs="evaluate.phase_documents",
+        aliases=("GLOBAL_TTT_BATCH_SEQS",),
+        source=PHASED,
+    )
+    phase_momentum: float = lever(
+        0.9,
+        "Momentum within a phase.",
+        low=0.0,
+        high=0.999,
+        phase="evaluate",
+        needs="evaluate.phase_documents",
+        aliases=("GLOBAL_TTT_MOMENTUM",),
+        source=PHASED,
+    )
+    phase_grad_clip: float = lever(
+        1.0,
+        "Largest norm of a gradient of a phase.",
+        low=1e-6,
+        high=1e6,
+        phase="evaluate",
+        needs="evaluate.phase_documents",
+        aliases=("GLOBAL_TTT_GRAD_CLIP",),
+        source=PHASED,
+    )
+    phase_scope: str = lever(
+        "all",
+        "What a phase changes: the blocks alone, or tables, head and the rest too.",
+        choices=SCOPES,
+        phase="evaluate",
+        needs="evaluate.phase_documents",
+        source=PHASED,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -393,6 +501,11 @@ class EvaluateConfig:
 
 
 EVALUATE_LEVERS: LeverSet = levers_of(EvaluateConfig)
+
+
+def phases_of(evaluate: Evaluate) -> tuple[int, ...]:
+    """Numbers of documents after which there is a phase."""
+    return () if evaluate.phase_documents == "none" else tuple(map(int, evaluate.phase_documents.split(",")))
 
 
 def check_evaluate(evaluate: Evaluate, *, context: int) -> None:
@@ -415,4 +528,9 @@ def check_evaluate(evaluate: Evaluate, *, context: int) -> None:
             f"`evaluate.adapt={evaluate.adapt}` that begins anew at each document needs documents on their own",
             value=evaluate.isolation,
             fix="Set `evaluate.isolation=document`.",
+        )
+    phases = phases_of(evaluate)
+    if any(second <= first for first, second in pairwise(phases)):
+        raise RecipeError(
+            "`evaluate.phase_documents` does not rise", value=evaluate.phase_documents, fix="Give each number once."
         )

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foldover.core import DataError
+from foldover.core import DataError, RecipeError
 from foldover.data import ScoredRows
 from foldover.evaluation.adaptation import Adaptation
-from foldover.evaluation.levers import Evaluate
+from foldover.evaluation.levers import Evaluate, phases_of
 from foldover.evaluation.lora import Draws, LoraRules, lora_adaptation
 from foldover.evaluation.mixtures import Combine, Mixer, Source, SourceMixer, mix, tilt
 from foldover.evaluation.ngrams import Ngrams
 from foldover.evaluation.one_pass import Reading
+from foldover.evaluation.phases import PhaseRules
 from foldover.evaluation.scoring_model import AdaptableModel
 from foldover.evaluation.sgd import SgdRules, sgd_adaptation
 from foldover.evaluation.sidecars import LogitStage, cache_stage, temperature_stage
@@ -69,7 +70,22 @@ def reading_of(inputs: Inputs, levers: Evaluate) -> Reading:
         is_reset=is_lora or (levers.adapt == "sgd" and levers.adapt_reset == "document"),
         is_isolated=is_isolated,
         is_split=levers.adapt != "none",
+        at_once=levers.lora_batch if is_lora else 1,
+        # What lasts from document to document may come from earlier ones alone.
+        is_sorted=is_lora and levers.lora_batch > 1 and levers.lora_reset == "document",
+        phases=phases_of(levers) if is_lora else (),
     )
+
+
+def check_phases(text: Stream, reading: Reading) -> None:
+    """Raises RecipeError for a phase after which nothing is left to score."""
+    num_documents = len(text.starts) - 1
+    if reading.phases and reading.phases[-1] >= num_documents:
+        raise RecipeError(
+            f"`evaluate.phase_documents`: the text has {num_documents:,} documents, and none comes after this phase",
+            value=reading.phases[-1],
+            fix=f"Give at most {num_documents - 1:,}, or score more tokens.",
+        )
 
 
 def stages_of(model: AdaptableModel, inputs: Inputs, levers: Evaluate, text: Stream) -> tuple[LogitStage, ...]:
@@ -126,29 +142,45 @@ def mixers_of(levers: Evaluate) -> tuple[Callable[[Stream], Mixer], ...]:
 
 def adaptation_of(model: AdaptableModel, inputs: Inputs, levers: Evaluate) -> Callable[[Stream], Adaptation] | None:
     """How the model learns; None if it does not."""
+    context = levers.eval_context or inputs.context
+    rows_at_once = max(1, inputs.tokens_at_once // context)
     if levers.adapt == "sgd":
-        context = levers.eval_context or inputs.context
         sgd = SgdRules(
             lr=levers.adapt_lr,
             epochs=levers.adapt_epochs,
             momentum=levers.adapt_momentum,
             grad_clip=levers.adapt_grad_clip,
             batch_rows=levers.adapt_batch,
-            rows_at_once=max(1, inputs.tokens_at_once // context),
+            rows_at_once=rows_at_once,
             context=context,
             frozen_blocks=levers.frozen_blocks,
             is_everything=levers.adapt_scope == "all",
         )
         return lambda stream: sgd_adaptation(model, stream, sgd)
     if levers.adapt == "lora":
+        phases = SgdRules(
+            lr=levers.phase_lr,
+            epochs=levers.phase_epochs,
+            momentum=levers.phase_momentum,
+            grad_clip=levers.phase_grad_clip,
+            batch_rows=levers.phase_batch,
+            rows_at_once=rows_at_once,
+            context=context,
+            frozen_blocks=0,
+            is_everything=levers.phase_scope == "all",
+        )
         lora = LoraRules(
             rank=levers.lora_rank,
             alpha=levers.lora_alpha,
             lr=levers.lora_lr,
             beta1=levers.lora_beta1,
+            beta2=levers.lora_beta2,
             weight_decay=levers.lora_weight_decay,
             targets=tuple(levers.lora_targets.split(",")),
             is_warm=levers.lora_reset == "warm",
+            num_slots=levers.lora_batch,
+            tokens_at_once=inputs.tokens_at_once,
+            phases=PhaseRules(sgd=phases, chunk=levers.phase_chunk) if phases_of(levers) else None,
         )
         return lambda stream: lora_adaptation(model, stream, lora, inputs.draws)
     return None

@@ -8,7 +8,7 @@ of a chunk after whole rows is learned too, as a shorter row; upstream drops it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -87,9 +87,12 @@ class SgdLearner:
         self._put_back()
         self._optimizer = self._new_optimizer()
 
-    def learn(self, scored: Scored) -> None:
+    def attend(self, slots: Sequence[int]) -> None:
+        """There is one model for all rows."""
+
+    def learn(self, *scored: Scored) -> None:
         """All epochs of a chunk's round."""
-        rules, chunk = self._rules, scored.chunk
+        rules, chunk = self._rules, scored[0].chunk
         rate = 0.5 * rules.lr * (1.0 + math.cos(math.pi * chunk.index / (chunk.count - 1)))
         if not self._learned:
             return
@@ -98,6 +101,13 @@ class SgdLearner:
         for _ in range(rules.epochs):
             for ids, targets in self._batches(chunk.lo, chunk.hi):
                 self._step(ids, targets)
+
+    def consolidate(self, scored: Scored) -> None:
+        """What was learned is in the weights already."""
+
+    def forget(self) -> None:
+        """As `restart`."""
+        self.restart()
 
     def _step(self, ids: Tensor, targets: Tensor) -> None:
         self._optimizer.zero_grad(set_to_none=True)

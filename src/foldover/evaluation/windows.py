@@ -8,9 +8,9 @@ rule scored the last s tokens over and over).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +47,16 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Windows of equal length that score equally many positions: inputs (B, T), scored from `offset` on."""
+    """Windows of a length, inputs (B, T), scored from `offset` on.
+
+    lengths: positions of each row, where some have fewer and are padded; slots: whose additions serve each row.
+    """
 
     starts: tuple[int, ...]
     length: int
     offset: int
+    lengths: tuple[int, ...]
+    slots: tuple[int, ...]
 
 
 def sliding_windows(units: Places, *, context: int, stride: int) -> Windows:
@@ -117,8 +122,55 @@ def batches_of(windows: Windows, chosen: range, *, tokens_at_once: int, groups: 
         high = low + 1
         while high < limit and lengths[high] == length and offsets[high] == offset and groups[high] == groups[low]:
             high += 1
-        yield Batch(starts=tuple(starts[low:high].tolist()), length=length, offset=offset)
+        num_rows = high - low
+        yield Batch(
+            starts=tuple(starts[low:high].tolist()),
+            length=length,
+            offset=offset,
+            lengths=(length,) * num_rows,
+            slots=(0,) * num_rows,
+        )
         low = high
+
+
+def batches_side_by_side(
+    windows: Windows, chosen: Sequence[range], slots: Sequence[int], *, tokens_at_once: int
+) -> Iterator[Batch]:
+    """The first windows of all units, then the second ones, and so on, so many at a time as fit.
+
+    chosen: of each unit, its windows of chunks of one index, which lie in the same places of their units; those that
+    end earlier with their unit are padded. slots: of the units.
+    """
+    turns = [
+        [(slot, windows_of[turn]) for slot, windows_of in zip(slots, chosen, strict=True) if turn < len(windows_of)]
+        for turn in range(max(map(len, chosen)))
+    ]
+    for _, alike in groupby(turns, key=lambda rows: _shape(windows, rows)):
+        rows = [row for turn in alike for row in turn]
+        low = 0
+        while low < len(rows):
+            length = _shape(windows, rows[low:])[0]
+            some = rows[low : low + max(1, tokens_at_once // length)]
+            yield _padded(windows, some)
+            low += len(some)
+
+
+def _shape(windows: Windows, rows: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The longest of some windows, and from where they are scored."""
+    longest = max(int(windows.stops[index] - windows.starts[index]) for _, index in rows)
+    return longest, int(windows.firsts[rows[0][1]] - windows.starts[rows[0][1]])
+
+
+def _padded(windows: Windows, rows: Sequence[tuple[int, int]]) -> Batch:
+    length, offset = _shape(windows, rows)
+    indices = [index for _, index in rows]
+    return Batch(
+        starts=tuple(windows.starts[indices].tolist()),
+        length=length,
+        offset=offset,
+        lengths=tuple((windows.stops[indices] - windows.starts[indices]).tolist()),
+        slots=tuple(slot for slot, _ in rows),
+    )
 
 
 def _joined(parts: list[Places]) -> Places:

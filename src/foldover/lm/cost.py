@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from foldover.core import Budget, Resolved, Values, bind
+from foldover.evaluation.levers import phases_of
 from foldover.lm.levers import TrainConfig
 
 # What one CPU core of 2020 or later does with small shapes, and a GPU of a data centre with those of the presets;
@@ -47,7 +48,9 @@ def passed_tokens(config: TrainConfig, responses: tuple[str, ...], eval_tokens: 
     if evaluate.adapt == "sgd":
         total += 3.0 * eval_tokens * evaluate.adapt_epochs
     if evaluate.adapt == "lora":
-        total += 3.0 * eval_tokens
+        # A phase reads what came before it: half of all, on average.
+        phases = 0.5 * evaluate.phase_epochs * len(phases_of(evaluate))
+        total += 3.0 * eval_tokens * (1.0 + phases)
     export = config.export
     if export.artifact and export.scheme != "none" and _needs_text(config):
         is_backward = bool(export.allocate_to_bytes) or config.grid.row_steps == "gradient"
