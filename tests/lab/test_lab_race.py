@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from statistics import fmean
+from typing import get_args
 
 import pytest
 
-from foldover.core import DesignError
+from foldover.core import DesignError, Strategy
 from foldover.lab import RaceRequest, create, open_session, race, run_study
 from foldover.lab.naming import RANDOM
-from foldover.lab.racing import half_fraction, problem_of
+from foldover.lab.racing import STRATEGIES, half_fraction, problem_of
 from foldover.simulator.surface import get_surface
 
 
@@ -21,6 +22,13 @@ def test_a_race_is_the_same_on_one_process_and_on_two():
     assert all(each.repetitions == 6 and each.bands[-1].cost == 200.0 for each in one.standings)
     assert [(curve.way, curve.budget) for curve in one.curves][::3] == [("screen", 10.0), (RANDOM, 10.0)]
     assert [point.runs for point in one.curves[0].points][:3] == [32, 48, 64]
+
+
+def test_every_strategy_that_a_study_may_have_is_raced():
+    assert set(get_args(Strategy)) == set(STRATEGIES) - {"staged"}
+    (halving,) = race(RaceRequest(total=200.0, screen_seeds=2, repetitions=2, names=("halving",))).standings
+    # Brackets of 9, 3 and 1 run at 10/9, 10/3 and 10 minutes: 13 runs for 30 minutes; six, and 20 minutes for 12 more.
+    assert halving.runs == 6 * 13 + 12
 
 
 def test_the_truth_of_the_simulated_problem_is_the_surface():

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from foldover.cli.plan_text import plan_text
-from foldover.core import RunRecord, Settings, UserError
+from foldover.core import Outcome, RunRecord, Settings, UserError, Values
 from foldover.execution import InlineExecutor
 from foldover.lab import Session, amend, check, collect, create, decide, execute, open_session, outline, report, verify
 from foldover.lab.analysis import analyse_records
 from foldover.lab.manifest import manifest
+from foldover.lab.replication import repeat_study
 from foldover.lab.sections import sections_of
 from foldover.lab.verbs import pending, plan_next, undecided
 from foldover.ledger import Ledger
-from foldover.planning import is_whole
+from foldover.planning import Plan, is_whole
+from foldover.simulator.surface import get_surface
+from foldover.trainers import get_trainer
 
 SHIPPED = Path(__file__).parents[2] / "studies" / "searches.toml"
 OVER_RUNGS = ("halving", "hyperband", "asha", "bohb", "population")
@@ -26,12 +29,15 @@ SETTINGS = Settings(jobs=1)
 
 
 def small_text() -> str:
-    """The shipped study with a screen of eight conditions and two rungs: about 200 runs."""
+    """The shipped study with three factors in four conditions, and two rungs: about 100 runs."""
     text = SHIPPED.read_text(encoding="utf-8")
+    for letter in "CE":
+        head, _, rest = text.partition(f"[factors.{letter}]")
+        text = head + rest[min(rest.find(mark) for mark in ("[factors", "# 16") if mark in rest) :]
     changes = (
-        ("runs = 32\n", "runs = 16\n"),
-        ("batch = 16\n", "batch = 8\n"),
-        ('design = "2^(5-1)"\ngenerators = ["E=ABCD"]\n', "runs = 8\n"),
+        ("runs = 32\n", "runs = 8\n"),
+        ("batch = 16\n", "batch = 4\n"),
+        ('design = "2^(5-1)"\ngenerators = ["E=ABCD"]\n', "runs = 4\n"),
         ("batch = 8\nmatched", "batch = 4\nmatched"),
         ('["1min", "3min", "9min"]', '["3min", "9min"]'),
     )
@@ -90,7 +96,7 @@ def content(session: Session) -> dict[str, object]:
 def test_every_search_spends_what_the_screen_did_and_never_more(whole):
     plans = {plan.stage: plan for plan in whole.workspace.plans()}
     cost = sum(run.budget.limit.amount for run in plans["screen"].runs)
-    assert cost == 16 * 540.0
+    assert cost == 8 * 540.0
     for stage in whole.study.stages:
         spent = sum(run.budget.limit.amount for run in plans[stage.name].runs)
         assert cost - 540.0 < spent <= cost, stage.name
@@ -253,7 +259,7 @@ def test_what_was_promoted_is_what_ran_at_the_next_rung(whole, tables):
     # Hyperband: three points of which one goes on, then two at 9 minutes that were not run before; again and again.
     first, last = (row["runs"] for row in tables["rungs-hyperband"])
     assert [row["taken_on"] for row in tables["rungs-hyperband"]] == [first // 3, None]
-    assert (first, last) == (12, 12)
+    assert (first, last) == (6, 6)
     assert first // 3 < last
 
 
@@ -262,7 +268,7 @@ def first_in(records, region, label):
     minutes = 0.0
     for number, record in enumerate(records, start=1):
         minutes += record.spec.budget.limit.amount / 60.0
-        place = dict(zip("ABCDE", record.spec.levels, strict=True))
+        place = dict(zip("ABD", record.spec.levels, strict=True))
         if label in ("", record.spec.budget.label()) and all(place[f] * x > 0 for f, x in region.items()):
             return number, f"{minutes:g} min"
     return None, None
@@ -274,13 +280,15 @@ def test_searches_of_one_cost_stand_in_one_table(whole, tables, sections):
     assert "D low and A low" in section.notes[1]
     rows = {row["stage"]: row for row in tables["matched-greedy"]}
     assert list(rows) == ["screen", "greedy", "random", "tpe", *OVER_RUNGS]
-    assert rows["screen"]["spent"] == "144 min"
+    assert rows["screen"]["spent"] == "72 min"
     for name, row in rows.items():
         records = asked(whole, name)
         there = [record for record in records if record.spec.budget.label() == "9 min"]
         assert row["spent"] == f"{sum(r.spec.budget.limit.amount for r in records) / 60:g} min"
         assert (row["runs"], row["target_runs"]) == (len(records), len(there))
-        assert row["value"] == min(value_of(record) for record in there)
+        best = min(there, key=value_of)
+        assert (row["value"], row["condition"]) == (value_of(best), best.spec.condition)
+        assert row["levels"] == " ".join("+" if level > 0 else "\u2212" for level in best.spec.levels)
         hit = (None, None) if name == "screen" else first_in(records, region, "9 min")
         assert (row["hit_run"], row["hit_cost"]) == hit
 
@@ -289,11 +297,11 @@ def test_claims_say_what_was_spent_and_what_is_left(whole, sections):
     for name in OVER_RUNGS:
         records = asked(whole, name)
         spent = sum(record.spec.budget.limit.amount for record in records) / 60
-        claims, left = " ".join(sections[f"rungs-{name}"].claims), 144 - spent
-        assert f"spent {spent:g} min of 144 min on {len(records)} runs" in claims
+        claims, left = " ".join(sections[f"rungs-{name}"].claims), 72 - spent
+        assert f"spent {spent:g} min of 72 min on {len(records)} runs" in claims
         assert (f"{left:g} min are unspent" in claims) == (left > 0)
         number, cost = first_in(records, {"A": -1.0, "D": -1.0}, "")
-        assert f"was number {number}, after {cost}" in claims
+        assert (f"was number {number}, after {cost}" if number else "No run of it lies in the region") in claims
 
 
 def test_the_population_says_that_no_weights_are_inherited(sections):
@@ -313,11 +321,11 @@ def test_the_plan_foresees_the_runs_and_says_that_it_does(whole, study):
             assert stage.cost.runs == counts[stage.name], stage.name
     text = plan_text(found)
     assert "stage halving (search): runs of 2 budgets (3 min, 9 min), seed 4001 on windows = about " in text
-    assert "halving: never more than 144 min in all; 24 of 3 min, 8 of 9 min if none fails" in text
-    assert "at most 48 runs" in text
+    assert "halving: never more than 72 min in all; 12 of 3 min, 4 of 9 min if none fails" in text
+    assert "at most 24 runs" in text
     assert "total: about " in text
-    # 9 stages of 144 minutes.
-    assert found.hosts[0].training_hours == pytest.approx(9 * 144 / 60)
+    # 9 stages of 72 minutes.
+    assert found.hosts[0].training_hours == pytest.approx(9 * 72 / 60)
 
 
 def test_a_cost_that_never_reaches_the_last_budget_is_said_before_anything_runs(alone):
@@ -332,3 +340,33 @@ def test_a_study_may_begin_with_a_search(alone, tmp_path):
     assert run_inline(session)
     section = sections_by_name(session)["rungs-population"]
     assert "region" not in " ".join(section.claims)
+
+
+def test_the_page_shows_what_the_shipped_study_gives():
+    """The table of docs/searches.md, from the surface itself and the plans alone."""
+    study = check(SHIPPED)
+    plans = [result.plan for result in repeat_study(study, 0).stages.values()]
+    analysis = analyse_records(study, plans, records_of(plans), get_trainer("simulator").levers)
+    section = {section.name: section for section in sections_of(study, plans, analysis)}["matched-greedy-8"]
+    page = (SHIPPED.parents[1] / "docs" / "searches.md").read_text(encoding="utf-8")
+    shown = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| ")
+    ]
+    table = section.tables[0]
+    assert shown[0] == [column.title for column in table.columns]
+    assert shown[2:] == [
+        ["–" if cell is None else f"{cell:.6f}" if isinstance(cell, float) else str(cell) for cell in row]
+        for row in table.rows
+    ]
+
+
+def records_of(plans: Sequence[Plan]) -> tuple[RunRecord, ...]:
+    surface, found = get_surface("calibrated"), []
+    for run in (run for plan in plans for run in plan.runs):
+        minutes = run.budget.limit.amount / 60.0
+        value = float(surface.values([run.levels], minutes, run.host, seeds=[run.seed], rerun=run.rerun)[0, 0])
+        outcome = Outcome(
+            run_id=run.run_id, status="finished", started="", finished="", responses=Values(val_bpb=value)
+        )
+        found.append(RunRecord(spec=run, attempt=1, outcome=outcome))
+    return tuple(found)

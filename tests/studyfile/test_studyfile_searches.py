@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from foldover.core import Limit, StudyError
 from foldover.studyfile import render, scale_study
@@ -222,3 +224,36 @@ def test_a_batch_of_one_that_used_to_be_written_is_still_read(text, study_of):
     """Files that foldover scaled and wrote had `batch = 1` in every search."""
     whole = text + SEARCHES.replace("runs = 32\n", "runs = 32\nbatch = 1\n")
     assert study_of(whole).stage("greedy").search.batch == 1
+
+
+ODD = """
+    "asha" "halving" "greedy" "population" "screen" "refine" "" 0 -1 3 10000000000 1e400 nan true [] {} [7]
+    "9s" "1e300s" "0.0000001s" "5steps" "1e300steps" ["1s"] ["1s","3s"] ["1s","1e308s"] ["0.00001s","1e308s"]
+    ["1steps","2steps","3steps"] ["1s","3steps"] ["3s","1s"] ["1s",{}] ["1s",3] {C=[0,1]} {C=[1]} {Z=3}
+    """
+
+
+@given(st.lists(st.tuples(st.integers(0, 200), st.sampled_from(ODD.split())), min_size=1, max_size=4))
+@settings(max_examples=200, deadline=None)
+def test_a_spoiled_search_is_a_study_or_a_study_error(changes):
+    """Whatever stands there; and a study has all of its stages."""
+    lines = SEARCHES.splitlines()
+    places = [i for i, line in enumerate(lines) if " = " in line]
+    for place, odd in changes:
+        at = places[place % len(places)]
+        lines[at] = f"{lines[at].partition(' = ')[0]} = {odd}"
+    try:
+        study = GOOD[1](GOOD[0] + "\n".join(lines) + "\n")
+    except StudyError:
+        return
+    assert len(study.stages) == 9
+    assert GOOD[1](render(study)).stages == study.stages
+
+
+GOOD: list = []
+
+
+@pytest.fixture(autouse=True)
+def _good(text, study_of):
+    # hypothesis does not mix with fixtures that are made anew for each test.
+    GOOD[:] = [text, study_of]

@@ -31,7 +31,7 @@ from foldover.planning.race import (
 from foldover.planning.strategies import Moves, Space, Staged, Trial
 from foldover.planning.strategies.trial import corners
 
-STRATEGIES = ("staged", "greedy", "random", "hyperband", "asha", "tpe", "bohb", "population")
+STRATEGIES = ("staged", "greedy", "random", "halving", "hyperband", "asha", "tpe", "bohb", "population")
 ADAPTIVE = frozenset(STRATEGIES) - {"staged", "random"}
 LETTERS = "ABCDE"
 SMALLEST_EFFECT = 0.003
@@ -168,6 +168,9 @@ def moves_of(request: RaceRequest, name: str, repetition: int, space: Space) -> 
         "staged": lambda: strategies.staged(space, plan),
         "greedy": lambda: strategies.greedy(space, budget=target, seed=repetition),
         "random": lambda: strategies.random_batches(space, budget=target, batch=16, seed=repetition),
+        "halving": lambda: strategies.halving(
+            space, budgets=ladder, size=math.ceil(ladder[-1] / ladder[0] - 1e-9), seed=repetition
+        ),
         "hyperband": lambda: strategies.hyperband(space, budgets=ladder, seed=repetition),
         "asha": lambda: strategies.asha(space, budgets=ladder, seed=repetition),
         "tpe": lambda: strategies.tpe(space, budget=target, seed=repetition),

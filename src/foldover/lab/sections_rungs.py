@@ -10,7 +10,7 @@ from foldover.core import Limit, RunSpec, Scalar, Search, Stage
 from foldover.lab.evidence import Evidence, StageView
 from foldover.lab.sections_searches import is_in_region, region_of, region_words, runs_of
 from foldover.planning import carried_on, spent_by, what_is_left
-from foldover.report.numbers import counted, plain
+from foldover.report.numbers import coded, counted, listed, plain
 from foldover.report.section import Section, SectionTable, columns
 
 TITLES: Mapping[str, str] = {
@@ -40,14 +40,16 @@ _REGION = "The region is {}: the largest effects that the last screen under expl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a search came to at the budget that counts. hit: number of its first run there in the region.
+    """What a search came to at the budget that counts.
 
-    hit_cost: what had been spent up to and with that run.
+    condition, levels, value: of its best run there; hit: number of its first run there in the region; hit_cost: what
+    had been spent up to and with that run.
     """
 
     runs: tuple[RunSpec, ...]
     at_target: int
     condition: str | None
+    levels: str | None
     value: float | None
     hit: int | None
     hit_cost: Limit | None
@@ -60,7 +62,7 @@ def over_rungs(view: StageView) -> Section | None:
     if search is None or search.cost is None or not runs_of(view):
         return None
     region = region_of(view.evidence)
-    found = found_by(view, region)
+    found = found_by(view, region, stage.budgets[-1].limit)
     target, spent = stage.budgets[-1].label(), spent_by(found.runs)
     left = what_is_left(search.cost, spent)
     claims = [
@@ -104,10 +106,9 @@ def matched_searches(evidence: Evidence) -> list[Section]:
     return [_lot(evidence, target, cost, views) for target, cost, views in several]
 
 
-def found_by(view: StageView, region: Mapping[str, float]) -> Found:
-    """The runs of a search, its best at the last budget, and its first there that lies in the region."""
+def found_by(view: StageView, region: Mapping[str, float], target: Limit) -> Found:
+    """The runs of a stage, its best at a budget, and its first there that lies in the region."""
     done = runs_of(view)
-    target = view.evidence.study.stage(view.name).budgets[-1].limit
     there = [(i, run, value) for i, (run, value) in enumerate(done) if run.budget.limit == target and value is not None]
     best = min(there, key=lambda item: view.evidence.sign * item[2], default=None)
     hit = next((i for i, run, _ in there if is_in_region(view, run, region)), None)
@@ -115,6 +116,7 @@ def found_by(view: StageView, region: Mapping[str, float]) -> Found:
         runs=tuple(run for run, _ in done),
         at_target=len(there),
         condition=None if best is None else best[1].condition,
+        levels=None if best is None else " ".join(coded(level) for level in best[1].levels),
         value=None if best is None else best[2],
         hit=None if hit is None else hit + 1,
         hit_cost=None if hit is None else _sum(target, [run for run, _ in done[: hit + 1]]),
@@ -161,7 +163,7 @@ def _rungs(view: StageView, stage: Stage, search: Search) -> SectionTable:
 
 def _lot(evidence: Evidence, target: Limit, cost: Limit, views: Sequence[StageView]) -> Section:
     region = region_of(evidence)
-    found = {view.name: found_by(view, region) for view in views}
+    found = {view.name: found_by(view, region, target) for view in views}
     rows = [*_matched_screens(evidence, target, views)]
     for view in views:
         own, search = found[view.name], evidence.study.stage(view.name).search
@@ -174,6 +176,7 @@ def _lot(evidence: Evidence, target: Limit, cost: Limit, views: Sequence[StageVi
                 len(own.runs),
                 own.at_target,
                 own.condition,
+                own.levels,
                 own.value,
                 own.hit,
                 None if own.hit_cost is None else own.hit_cost.label(),
@@ -197,6 +200,7 @@ def _lot(evidence: Evidence, target: Limit, cost: Limit, views: Sequence[StageVi
                     "runs:count",
                     f"target_runs:count:of {target.label()}",
                     "condition:text:best condition",
+                    f"levels:text:{' '.join(evidence.letters)}",
                     "value:number:its value",
                     "hit_run:count:first run in the region",
                     "hit_cost:text:spent until then",
@@ -214,10 +218,11 @@ def _matched_screens(evidence: Evidence, target: Limit, views: Sequence[StageVie
     rows: list[tuple[Scalar, ...]] = []
     for other in evidence.stages():
         if other.name in names and other.kind != "search":
-            own = found_by(other, {})
-            title = f"{other.kind}, as designed"
-            spent = _sum(target, own.runs).label()
-            rows.append((other.name, title, spent, len(own.runs), own.at_target, own.condition, own.value, None, None))
+            own = found_by(other, {}, target)
+            kind, runs = f"{other.kind}, as designed", [r for r in own.runs if r.budget.limit.kind == target.kind]
+            spent = _sum(target, runs).label() if runs else None
+            best = (own.condition, own.levels, own.value)
+            rows.append((other.name, kind, spent, len(own.runs), own.at_target, *best, None, None))
     return rows
 
 
@@ -234,10 +239,11 @@ def _claims(
         )
     hits = {name: own.hit_cost for name, own in found.items() if own.hit_cost is not None}
     if hits and region:
-        first = min(hits, key=lambda name: hits[name].amount)
+        least = min(hits.values(), key=lambda limit: limit.amount)
+        first = listed(name for name, limit in hits.items() if limit == least)
         claims.append(
             f"{len(hits)} of {len(found)} had a run of {target.label()} in the region {region_words(region)}, the "
-            f"first one {first} after {hits[first].label()}."
+            f"first after {least.label()} ({first})."
         )
     return claims
 
