@@ -171,7 +171,7 @@ def test_steps_tell_nothing_by_themselves() -> None:
 
 def test_seconds_left_follows_the_slots() -> None:
     # Slots are free after 4 and 9 s; the three waiting runs of 10 s begin at 4, 9 and 14.
-    running = [(spec("10 s", 1), 6.0), (spec("10 s", 2), 1.0)]
+    running = [(spec("10 s", 1), 6.0, None), (spec("10 s", 2), 1.0, None)]
     assert seconds_left(running, [spec("10 s", seed) for seed in (3, 4, 5)], [], slots=2) == 24.0
 
 
@@ -187,7 +187,18 @@ def test_seconds_left_lies_between_perfect_sharing_and_one_slot(waiting: list[st
 
 
 def test_run_that_is_late_has_no_negative_time_left() -> None:
-    assert seconds_left([(spec("10 s"), 12.0)], [], [], slots=1) == 0.0
+    assert seconds_left([(spec("10 s"), 12.0, None)], [], [], slots=1) == 0.0
+
+
+def test_the_pace_of_runs_at_work_tells_where_no_run_has_ended() -> None:
+    def far_too_long(run: RunSpec) -> float:
+        return 1000.0
+
+    at_work, waiting = [(spec("300 steps", 1), 5.0, 0.25)], [spec("600 steps", 2)]
+    assert seconds_left(at_work, waiting, [], slots=1, estimate=far_too_long) == 15.0 + 40.0
+    barely = [(spec("300 steps", 1), 5.0, 0.05)]
+    assert seconds_left(barely, waiting, [], slots=1, estimate=far_too_long) == 995.0 + 1000.0
+    assert seconds_left(at_work, waiting, [timing("300 steps", 30.0)], slots=1) == 25.0 + 60.0
 
 
 def test_fraction_is_that_of_the_last_whole_line(tmp_path: Path) -> None:

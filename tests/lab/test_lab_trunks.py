@@ -14,7 +14,19 @@ import pytest
 
 from foldover.cli.plan_text import plan_text
 from foldover.core import RunRecord, Settings, digest
-from foldover.lab import Session, analyse, check, create, open_session, outline, report_document, run_study, status
+from foldover.lab import (
+    Session,
+    analyse,
+    check,
+    create,
+    execute,
+    open_session,
+    outline,
+    plan_next,
+    report_document,
+    run_study,
+    status,
+)
 from foldover.lab import verify as verify_study
 from foldover.ledger import Ledger, manifest
 from foldover.report import render_text
@@ -136,6 +148,16 @@ def test_what_is_varied_after_training_costs_no_training(exports):
     assert {r.outcome.status for r in records} == {"finished"}
     # Four trainings of 10 and of 20 steps under each of three seeds.
     assert trained_steps(exports) == 4 * 3 * (10 + 20)
+
+
+def test_time_left_counts_training_once(tmp_path):
+    (tmp_path / "study.toml").write_text(EXPORTS)
+    session, seen = create(tmp_path / "study.toml", tmp_path / "run"), []
+    plan_next(session)
+    with session.workspace.hold():
+        execute(session, Settings(jobs=1), on_progress=seen.append)
+    # The trainer says a second a step and one more: 12 trainings of 10 and of 20 steps, 96 runs without a step.
+    assert seen[0].seconds_left == pytest.approx(12 * 11 + 12 * 21 + 96 * 1)
 
 
 def test_trunks_are_compared_with_nothing(exports, document):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
-from foldover.core import EMPTY, RunSpec, Status, TrainerError, UserError
+from foldover.core import EMPTY, Limit, Resolved, RunSpec, Status, TrainerError, UserError
 from foldover.execution.dead import end_as_timeout, end_as_trunk_failed, end_as_worker_died
 from foldover.execution.interrupts import Interrupts
 from foldover.execution.lineage import Lineage, status_of
@@ -18,7 +18,8 @@ from foldover.execution.messages import Answer, Busy, Claimed, Died, Ended, Esti
 from foldover.execution.process import Death
 from foldover.execution.progress import Progress, Running, Timing, fraction_done, seconds_left
 from foldover.execution.slot import Assignment, Slot
-from foldover.rundir import RunRoot
+from foldover.ports import Branches, Trainer
+from foldover.rundir import RunRoot, read_ended
 from foldover.trainers import estimated_seconds, get_trainer
 
 MAX_DEATHS = 3
@@ -270,7 +271,10 @@ class Coordinator:
             by_status=tuple(sorted(self._by_status.items())),
             running=running,
             seconds_left=seconds_left(
-                [(run.spec, run.elapsed(now)) for _, run in at_work],
+                [
+                    (run.spec, each.elapsed_seconds, each.fraction)
+                    for (_, run), each in zip(at_work, running, strict=True)
+                ],
                 [*self._queue, *(spec for _, spec in self._busy)],
                 self._timings,
                 len(self._slots),
@@ -284,9 +288,19 @@ class Coordinator:
         if key not in self._estimates:
             try:
                 trainer = get_trainer(spec.recipe.trainer)
-                seconds = estimated_seconds(trainer, spec, trainer.resolve(spec.recipe))
+                resolved = trainer.resolve(spec.recipe)
+                seconds = estimated_seconds(trainer, spec, resolved, spent=self._spent(trainer, spec, resolved))
             except UserError:
                 self._estimates[key] = None  # the run itself will say why
             else:
                 self._estimates[key] = seconds
         return self._estimates[key]
+
+    def _spent(self, trainer: Trainer, spec: RunSpec, resolved: Resolved) -> Limit | None:
+        """What of the training of a run the one that it starts from does for it."""
+        if spec.starts_from is None or not isinstance(trainer, Branches):
+            return None
+        trunk = next((each for each in self._specs if each.run_id == spec.starts_from), None)
+        if trunk is None:
+            trunk = read_ended(self._root.folder(spec.starts_from)).spec
+        return spec.budget.limit if trunk.keeps_state else trainer.branch_point(resolved, spec.budget)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from foldover.core import Budget, LimitKind, RunSpec, Status
 from foldover.rundir.folder import CURVE
 
 _TAIL_BYTES = 8192
+# Of its budget a run must have done before its own pace says how long it will take.
+_TELLING_FRACTION = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,7 @@ def expected_seconds(spec: RunSpec, timings: Sequence[Timing], estimate: Estimat
 
 
 def seconds_left(
-    running: Iterable[tuple[RunSpec, float]],
+    running: Sequence[tuple[RunSpec, float, float | None]],
     waiting: Iterable[RunSpec],
     timings: Sequence[Timing],
     slots: int,
@@ -99,19 +101,22 @@ def seconds_left(
 ) -> float | None:
     """Until the last run ends, when slots take the waiting runs in order; None if one cannot be told.
 
-    running: spec and elapsed seconds. That some wait for others is left out of account.
+    running: spec, elapsed seconds and the fraction done, None where that is not known. Where no run of a kind has
+    ended, the pace of those that run tells of it. That some wait for others is left out of account.
     """
     known: dict[tuple[str, LimitKind, float, bool], float | None] = {}
+    ended = {(t.trainer, t.budget.limit.kind, t.is_continued) for t in timings}
+    told = [*timings, *(t for t in _paces(running) if (t.trainer, t.budget.limit.kind, t.is_continued) not in ended)]
 
     def expected(spec: RunSpec) -> float | None:
         limit = spec.budget.limit
         key = (spec.recipe.trainer, limit.kind, limit.amount, spec.starts_from is not None)
         if key not in known:
-            known[key] = expected_seconds(spec, timings, estimate)
+            known[key] = expected_seconds(spec, told, estimate)
         return known[key]
 
     free_at: list[float] = []
-    for spec, elapsed in running:
+    for spec, elapsed, _ in running:
         seconds = expected(spec)
         if seconds is None:
             return None
@@ -124,6 +129,18 @@ def seconds_left(
             return None
         heapq.heapreplace(free_at, free_at[0] + seconds)
     return max(free_at)
+
+
+def _paces(running: Iterable[tuple[RunSpec, float, float | None]]) -> Iterator[Timing]:
+    """What runs at work will take if they go on as they have begun; a limit in seconds tells by itself."""
+    for spec, elapsed, fraction in running:
+        if spec.budget.limit.kind != "seconds" and fraction is not None and fraction >= _TELLING_FRACTION:
+            yield Timing(
+                trainer=spec.recipe.trainer,
+                budget=spec.budget,
+                seconds=elapsed / fraction,
+                is_continued=spec.starts_from is not None,
+            )
 
 
 def fraction_done(folder: Path) -> float | None:
