@@ -84,6 +84,22 @@ def test_the_mean_of_the_best_of_several_is_said_to_be_flattered(quick_study, fo
     assert any("best of 3" in sentence for sentence in recommend(quick_study, found, []).does_not_support)
 
 
+def test_two_seeds_and_reruns_of_one_are_said_to_describe_only(quick_study, candidate):
+    two = [candidate("c01", {11: 1.0, 12: 1.01}), candidate("c02", {11: 1.5, 12: 1.5101})]
+    first, second = recommend(quick_study, two, []).supports
+    assert "best mean val_bpb of the conditions run at 5 min under fresh seeds (1.0050, n = 2)" in first
+    assert second.endswith("seed-paired difference excludes 0 against c02: descriptive only, 2 seeds.")
+    fixed = [replace(each, is_fixed=True) for each in two]
+    first, second = recommend(quick_study, fixed, []).supports
+    assert "under one fixed seed (1.0050, n = 2)" in first
+    assert second.endswith("difference of its reruns excludes 0 against c02: descriptive only, one fixed seed.")
+
+
+def test_the_only_condition_is_not_called_the_best(quick_study, candidate):
+    (sentence,) = recommend(quick_study, [candidate("c01", C01)], []).supports
+    assert sentence == "c01 has the only mean val_bpb of the conditions run at 5 min under fresh seeds (1.1000, n = 3)."
+
+
 @pytest.mark.parametrize(
     ("decision", "is_said"),
     [("fix_low", True), ("fix_high", True), ("drop", True), ("undecided", False), ("keep_open", False)],

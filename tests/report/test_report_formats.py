@@ -207,6 +207,23 @@ def test_a_recommended_recipe_larger_than_every_rival_may_lead_by_its_size(make_
     assert (sentence in lines) == is_said
 
 
+def test_a_factor_is_open_by_the_last_verdict_of_the_recipe_s_own_host(make_inputs):
+    inputs = make_inputs()
+    (settled,) = [v for v in inputs.verdicts if v.subject == "D"]
+    assert settled.decision == "fix_low"
+    away = replace(inputs.packages[0], name="away", stage="away", host="linux")
+    effect = replace(inputs.effects[0], package="away")
+    later = replace(settled, stage="away", decision="undecided")
+    document = build_report(
+        replace(
+            inputs, packages=(*inputs.packages, away), effects=(*inputs.effects, effect),
+            verdicts=(*inputs.verdicts, later),
+        )
+    )  # fmt: skip
+    (sentence,) = [line for line in document["recommendation"]["would_change"] if "not decided" in line]
+    assert " D" not in sentence.partition(",")[0]
+
+
 def test_what_few_seeds_and_a_fixed_seed_carry_is_called_descriptive(make_inputs):
     inputs = make_inputs()
     fixed = [replace(package, regime="fixed", host="windows") for package in inputs.packages]
@@ -214,6 +231,7 @@ def test_what_few_seeds_and_a_fixed_seed_carry_is_called_descriptive(make_inputs
     points = document["answer"]["points"]
     stand_out = [point for point in points if " out, of 5 factors: descriptive only." in point]
     assert stand_out
+    assert points[-1].endswith("; descriptive only, one fixed seed.")
     assert all("(windows, one fixed seed)" in point for point in stand_out)
     assert not any("retained" in point for point in points)
     main = [effect for effect in document["effects"] if effect["kind"] == "main"]

@@ -21,6 +21,7 @@ from foldover.core import (
     Verdict,
     digest,
 )
+from foldover.core.finding import FEWEST_SEEDS
 from foldover.planning import Candidate, Plan, best_candidate, candidates, compare, judge, recommend, send_back
 from foldover.stats import (
     TRUNK,
@@ -316,6 +317,7 @@ def _compare(study: Study, stage: str, best: Candidate, rival: Candidate, eviden
         decision = "confirm" if is_resolved else "undecided"
         because = f"{difference.what} {difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}] "
         because += f"over {difference.n} {'reruns: it says nothing of other seeds' if best.is_fixed else 'seeds'}"
+        because += ": descriptive only" if not best.is_fixed and difference.n < FEWEST_SEEDS else ""
     return Verdict(
         stage=stage,
         subject=f"{best.condition.label} better than {rival.condition.label}",

@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from foldover.core import AnalysisError, ConditionSummary, Effect, Package, RunRecord, Study, Verdict
+from foldover.core.finding import FEWEST_SEEDS
 from foldover.lab.analysis import Analysis
 from foldover.planning import Condition, Plan
 from foldover.report.numbers import setting
 from foldover.report.section import Section
 from foldover.stats import Moments, Table, moments, tabulate
-
-# Below this an interval may be printed, but conditions are not ordered by it: Student's factor is 12.7 for two.
-FEWEST_SEEDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

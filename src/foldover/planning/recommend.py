@@ -15,6 +15,7 @@ from foldover.core import (
     Study,
     Verdict,
 )
+from foldover.core.finding import FEWEST_SEEDS
 from foldover.planning.plan import Condition
 from foldover.stats import paired_difference, welch
 
@@ -113,7 +114,7 @@ def recommend(study: Study, found: Sequence[Candidate], verdicts: Sequence[Verdi
         recipe=chosen.condition.recipe,
         changes=chosen.condition.recipe.diff(study.baseline),
         summary=chosen.summary,
-        supports=_supports(study, chosen, better, verdicts),
+        supports=(*_standing(study, chosen, better, is_alone=not others), *_of_factors(verdicts)),
         does_not_support=_does_not_support(study, chosen, open_, len(found)),
         comparisons=tuple(_difference_sentence(chosen, c, d) for c, d in differences),
     )
@@ -123,23 +124,29 @@ def _favours(difference: Difference, direction: Direction) -> bool:
     return difference.high < 0 if direction == "minimize" else difference.low > 0
 
 
-def _supports(
-    study: Study, chosen: Candidate, better: Sequence[Candidate], verdicts: Sequence[Verdict]
-) -> tuple[str, ...]:
+def _standing(study: Study, chosen: Candidate, better: Sequence[Candidate], *, is_alone: bool) -> list[str]:
+    """How the chosen condition stands among those that it was compared with."""
     summary = chosen.summary
-    sentences = [
-        f"{summary.condition} has the best mean {study.response} of the conditions run at {summary.budget} under "
-        f"fresh seeds ({summary.mean:.4f}, n = {summary.n})."
-    ]
+    seeds = "one fixed seed" if chosen.is_fixed else "fresh seeds"
+    of = f"the {'only' if is_alone else 'best'} mean {study.response} of the conditions run at {summary.budget}"
+    sentences = [f"{summary.condition} has {of} under {seeds} ({summary.mean:.4f}, n = {summary.n})."]
     if better:
         names = ", ".join(c.condition.label for c in better)
-        sentences.append(
-            f"Its {study.gate.level:.0%} interval of the seed-paired difference excludes 0 against {names}."
-        )
-    sentences += [
-        f"Factor {v.subject}: {v.because}." for v in verdicts if v.decision in ("fix_low", "fix_high", "drop")
-    ]
-    return tuple(sentences)
+        what = "difference of its reruns" if chosen.is_fixed else "seed-paired difference"
+        text = f"Its {study.gate.level:.0%} interval of the {what} excludes 0 against {names}"
+        sentences.append(f"{text}{_caveat(chosen)}.")
+    return sentences
+
+
+def _caveat(chosen: Candidate) -> str:
+    """What a sentence on its order ends with."""
+    if chosen.is_fixed:
+        return ": descriptive only, one fixed seed"
+    return f": descriptive only, {chosen.summary.n} seeds" if len(chosen.by_seed) < FEWEST_SEEDS else ""
+
+
+def _of_factors(verdicts: Sequence[Verdict]) -> list[str]:
+    return [f"Factor {v.subject}: {v.because}." for v in verdicts if v.decision in ("fix_low", "fix_high", "drop")]
 
 
 def _does_not_support(

@@ -129,4 +129,4 @@ def _largest(effects: list[Row], document: Row) -> str:
     )
     if largest["low"] is not None:
         text += f" [{signed(largest['low'], decimals)}, {signed(largest['high'], decimals)}]"
-    return text + "."
+    return text + ("; descriptive only, one fixed seed." if largest["regime"] == "fixed" else ".")

@@ -14,10 +14,8 @@ from foldover.core import (
     Verdict,
     to_plain,
 )
+from foldover.core.finding import FEWEST_SEEDS
 from foldover.report.inputs import ReportInputs
-
-# Fewer seeds than this carry an interval, but no ordering (doe: two seeds use a t of 12.7).
-FEWEST_SEEDS = 3
 
 
 def describe_effects(inputs: ReportInputs) -> list[dict[str, object]]:

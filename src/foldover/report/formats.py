@@ -22,7 +22,7 @@ Format = Literal["html", "md", "csv", "latex", "png"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
 _OF_RECOMMENDATION = (
-    ("Compared under the same seeds", "comparisons"),
+    ("Compared with the others", "comparisons"),
     ("What the evidence supports", "supports"),
     ("What would change it", "would_change"),
     ("What it does not support", "does_not_support"),

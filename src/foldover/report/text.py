@@ -161,8 +161,9 @@ def _recommendation(document: Row, width: int) -> list[str]:
     ]
     lines += _table(None, changes, right={2}) or ["  The baseline itself: nothing changes."]
     said = (
-        ("compared under the same seeds", "comparisons"),
+        ("compared with the others", "comparisons"),
         ("the evidence supports", "supports"),
+        ("it would change with", "would_change"),
         ("it does not support", "does_not_support"),
     )
     for words, name in said:

@@ -19,7 +19,13 @@ def would_change(document: Row) -> list[str]:
     if chosen is None:
         return []
     few = [f"More seeds: with n = {chosen['n']} the order is descriptive only."] if chosen["descriptive"] else []
-    return [*few, *_rivals(own, chosen), *_factors(document), *_elsewhere(document, chosen), *_size(document, chosen)]
+    return [
+        *few,
+        *_rivals(own, chosen),
+        *_factors(document, chosen),
+        *_elsewhere(document, chosen),
+        *_size(document, chosen),
+    ]
 
 
 def _rivals(own: list[Row], chosen: Row) -> list[str]:
@@ -35,10 +41,12 @@ def _rivals(own: list[Row], chosen: Row) -> list[str]:
     ]
 
 
-def _factors(document: Row) -> list[str]:
+def _factors(document: Row, chosen: Row) -> list[str]:
+    """Factors that are open by the last verdict of the recipe's own host, and of explicit seeds where there are any."""
     last: dict[str, str] = {}
     letters = {factor["letter"] for factor in document["study"]["factors"]}
-    for verdict in document["verdicts"]:
+    weight = {e["stage"]: (e["host"] == chosen["host"], e["regime"] == "explicit") for e in document["effects"]}
+    for verdict in sorted(document["verdicts"], key=lambda verdict: weight.get(verdict["stage"], (False, False))):
         if verdict["subject"] in letters:
             last[verdict["subject"]] = verdict["decision"]
     still_open = [letter for letter, decision in last.items() if decision in OPEN]
