@@ -149,6 +149,16 @@ def test_a_picture_has_single_runs_panels_with_axes_of_their_own_and_bars():
     assert (text.count("<rect"), text.count("<circle"), "+0.6" in text) == (1, 0, False)
 
 
+def test_intervals_that_are_all_wide_are_drawn_whole_and_a_single_wide_one_is_cut():
+    def arrows(*halves: float) -> int:
+        marks = tuple(Mark(label=str(i), series="", value=1 + i / 10, low=1 + i / 10 - h, high=1 + i / 10 + h)
+                      for i, h in enumerate(halves))  # fmt: skip
+        return intervals_file(to_plain(SectionPicture(name="f", title="t", axis="a", marks=marks))).count("<path")
+
+    assert arrows(2.0, 2.0, 2.0) == 0
+    assert arrows(0.1, 0.1, 9.0) == 2
+
+
 @pytest.mark.parametrize(
     ("kind", "names"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from markupsafe import Markup
@@ -14,8 +15,9 @@ WIDTH, ROW, HEAD, FOOT = 760, 20, 34, 44
 LABELS_END, PLOT_START, PLOT_END = 196, 210, 640
 PANEL_COLUMNS, PANEL_HEAD = 2, 20
 SERIES_COLOURS = ("#14666b", "#c9822b", "#35589f", "#a8412f", "#94962f", "#6b4b8a")
-# An interval may stretch the axis to this share beyond the points; what goes further is cut with an arrow.
-STRETCH = 0.6
+# An interval may stretch the axis to this share of the points' range, or of the usual interval, beyond the points; what
+# goes further is cut with an arrow.
+STRETCH = 0.75
 
 # For files that have no page around them. Converters to PDF or PNG know classes, but no CSS variables.
 _STYLE = (
@@ -101,7 +103,8 @@ def _panel(
 
 def _reach(marks: Sequence[Mapping[str, Any]], *, zero: bool) -> list[float]:
     values = [value for mark in marks for value in (mark["value"], *mark["runs"])] + ([0.0] if zero else [])
-    spread = (max(values) - min(values)) or abs(values[0]) * 0.01 or 1.0
+    lengths = [mark["high"] - mark["low"] for mark in marks if mark["low"] is not None and mark["high"] is not None]
+    spread = max(max(values) - min(values), median(lengths or [0.0])) or abs(values[0]) * 0.01 or 1.0
     low, high = min(values) - STRETCH * spread, max(values) + STRETCH * spread
     ends = [end for mark in marks for end in (mark["low"], mark["high"]) if end is not None]
     return values + [max(low, min(high, end)) for end in ends]
