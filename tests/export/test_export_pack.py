@@ -10,6 +10,7 @@ from foldover.core import ArtifactError, BudgetError, DataError, OutsideError, R
 from foldover.export.levers import EXPORT_LEVERS, ExportConfig
 from foldover.export.pack import Packed, pack
 from foldover.export.parts import Part, StoredTensor
+from foldover.export.quantize import worst_row
 from foldover.export.restore import restore, restore_tensor
 from foldover.export.selective import zero_ones
 from foldover.export.tensors import Calibration, TensorInfo
@@ -122,6 +123,10 @@ def test_reports_say_what_was_lost(levers: dict[str, object]) -> None:
         before, after = weights[report.name].astype(np.float64), back[report.name]
         error = before - after
         assert report.relative_mse == pytest.approx((error**2).sum() / (before**2).sum(), rel=1e-6, abs=1e-12)
+        by_row = [float((row**2).sum()) for row in error.reshape(-1, error.shape[-1])]
+        if max(by_row) > 1e-9:
+            assert by_row[report.worst_row or 0] == pytest.approx(max(by_row), rel=1e-5)
+            assert report.worst_row_ratio == pytest.approx(max(by_row) * len(by_row) / sum(by_row), rel=1e-4)
         if report.name == "scale":
             assert report.output_error is None
             continue
@@ -129,6 +134,16 @@ def test_reports_say_what_was_lost(levers: dict[str, object]) -> None:
         lost = np.einsum("...ri,...ij,...rj->...", error, hessian, error).sum()
         whole = np.einsum("...ri,...ij,...rj->...", before, hessian, before).sum()
         assert report.output_error == pytest.approx(lost / whole, rel=1e-3)
+
+
+def test_the_row_of_an_outlier_is_reported_as_the_one_that_errs_most() -> None:
+    weights = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
+    values = weights + np.float32(0.01)
+    values[17] += 1.0
+    row, ratio = worst_row(weights, values)
+    assert row == 17
+    assert ratio == pytest.approx(1.01**2 * 40 / (1.01**2 + 39 * 0.01**2), rel=1e-3)
+    assert worst_row(weights, weights) == (None, 0.0)
 
 
 def test_gptq_lowers_the_output_error_of_every_tensor_the_bank_included() -> None:

@@ -141,6 +141,29 @@ def test_a_scan_says_what_each_tensor_costs(trained):
     assert max(losses.values()) > 0.0
 
 
+def test_a_scan_of_all_but_one_tensor_is_of_the_others_rounded(trained):
+    coarse = {"grid.matrix_step": "2.0", "calibration.gptq": "false", "grid.column_steps": "none"}
+    only, all_but = (
+        scan_run(trained, export_levers(coarse), SETTINGS, tokens=2048, mode=mode) for mode in ("only", "all_but")
+    )
+    assert [each.name for each in only] == [each.name for each in all_but]
+    assert any(a.loss != b.loss for a, b in zip(only, all_but, strict=True))
+
+
+@pytest.mark.parametrize("codec", ["zlib", "auto"])
+def test_selective_pruning_counts_the_bytes_of_the_file_by_any_codec(trained, tmp_path, codec):
+    levers = {"export.codec": codec, "export.keep_float_below": "0", "calibration.gptq": "false"}
+    free = export_run(trained, export_levers(levers, preset="public"), SETTINGS, out=tmp_path / "free")
+    target = int(0.97 * free.bytes)
+    pruned = export_levers(levers | {"TARGET_BYTES": str(target)}, preset="public")
+    found = export_run(trained, pruned, SETTINGS, out=tmp_path / "pruned")
+    assert 0.98 * target < found.bytes <= target
+    assert sum(each.zeroed for each in found.tensors) > 0
+    with pytest.raises(BudgetError, match="every code of 1 at zero"):
+        export_run(trained, export_levers(levers | {"TARGET_BYTES": "2000"}), SETTINGS, out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
 def test_evaluation_of_a_state_takes_the_levers(trained):
     found = evaluate_place(trained, evaluate_levers({"EVAL_STRIDE": "16", "evaluate.mode": "sliding"}), SETTINGS)
     assert found.responses["val_bpb"] == outcome_bpb(trained)

@@ -12,7 +12,7 @@ from foldover.lm.levers import LEVERS, MICRO, TrainConfig
 from foldover.lm.levers_optimizer import Optimizer
 from foldover.lm.model import build_model
 from foldover.lm.optim import AdamW, Muon, build_optimizer, clip_gradients
-from foldover.lm.optim.transforms import update_scale
+from foldover.lm.rates import update_scale
 
 POLAR = np.array(
     [

@@ -16,6 +16,7 @@ from foldover.lm.artifact import infos_of, stored_parameters
 from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS
 from foldover.lm.resolve import resolve
 from foldover.lm.shape import shape_of
+from foldover.lm.spread import expected_spread, first_spread, full_steps
 from foldover.lm.stored import stored_tensors
 from foldover.lm.trainer import LMTrainer
 from foldover.rundir import RunRoot
@@ -64,6 +65,7 @@ SMALL: dict[str, Scalar] = {
 }
 ROUNDED: dict[str, Scalar] = {"gptq": False}
 OURS: dict[str, Scalar] = {"scheme": "step", "codec": "ans", "column_steps": "feedback", "gptq_order": "natural"}
+FLOORED: dict[str, Scalar] = {**ROUNDED, "matrix_format": "int8", "clip": "quantile", "scale_floor": 1 / 127}
 VARIED: dict[str, tuple[str, dict[str, Scalar]]] = {
     "golf": ("golf-micro", {}),
     "golf, uniform steps": ("golf-micro", OURS),
@@ -78,6 +80,8 @@ VARIED: dict[str, tuple[str, dict[str, Scalar]]] = {
     ),
     "corrections": ("golf-micro", {"residual_rank": 1, "lqer_rank": 2, "awq_alpha": 0.5, "codec": "ans"}),
     "pruned, wide": ("micro", {**ROUNDED, "aspect": 64, "scheme": "step", "prune_fraction": 0.2, "codec": "ans"}),
+    "a floor, zlib": ("golf-micro", {**FLOORED, "codec": "zlib"}),
+    "a floor": ("micro", {**FLOORED, "aspect": 64, "embedding_format": "int6", "clip": "absmax", "codec": "ans"}),
     "floats": ("golf-micro", {"scheme": "none", "width": 128, "codec": "lzma"}),
 }
 
@@ -108,7 +112,7 @@ def test_bytes_predicted_before_training_are_within_five_percent_of_the_file(nam
         assert outcome.artifact is not None
         assert outcome.artifact.bytes == (folder.path / outcome.artifact.path).stat().st_size
         root.finish(folder, outcome)
-    predicted = resolve(spec.recipe).derived.integer("artifact_bytes")
+    predicted = trainer.predicted_bytes(resolve(spec.recipe), spec.budget, spec.constants)
     assert predicted == pytest.approx(outcome.artifact.bytes, rel=0.05)
 
 
@@ -123,6 +127,44 @@ def test_a_recipe_without_an_artifact_predicts_none() -> None:
 def test_prediction_follows_steps_and_sizes() -> None:
     assert predicted({"matrix_step": 0.4}) < predicted({"matrix_step": 0.2}) < predicted({"matrix_step": 0.1})
     assert predicted({"width": 128}) > predicted({})
+
+
+def within(levers: dict[str, Scalar], steps: float, **constants: object) -> int:
+    budget = Budget(limit=Limit(kind="steps", amount=steps))
+    return LMTrainer().predicted_bytes(resolve(recipe("golf-micro", levers)), budget, CONSTANTS.complete(constants))
+
+
+def test_a_floor_under_the_steps_saves_the_more_the_smaller_the_weights_are() -> None:
+    without = within({**FLOORED, "scale_floor": 0.0}, 16)
+    floored = [within(FLOORED, steps) for steps in (16, 200, 100_000)]
+    assert floored[0] < floored[1] < floored[2]
+    assert floored[2] == pytest.approx(without, rel=1e-3)  # what the lever is called in the header remains
+    assert floored[0] < 0.8 * without
+    assert within({**FLOORED, "scale_floor": 0.0}, 100_000) == without
+    assert within({**FLOORED, "scale_floor": 0.05}, 16) < floored[0]
+
+
+def test_a_fitted_size_leaves_room_for_counted_code() -> None:
+    free = within(OURS, 16)
+    assert within({**OURS, "allocate_to_bytes": free // 2}, 16, code_bytes=1000) == free // 2 - 1000
+
+
+@pytest.mark.parametrize("matrices", ["uniform", "fan_in", "orthogonal"])
+@pytest.mark.parametrize("preset", ["micro", "golf-micro"])
+def test_weights_are_known_to_begin_as_their_model_does(preset: str, matrices: str) -> None:
+    values = LEVERS.complete({"init.matrices": matrices, "context": 64}, PRESETS[preset])
+    config, model = config_of(values), model_of(values)
+    shape = shape_of(config)
+    for info, size in stored_tensors(config, shape).matrices:
+        expected = first_spread(config, shape, info, size)
+        assert float(model.get_parameter(info.name).detach().std()) == pytest.approx(expected, rel=0.1, abs=1e-12)
+        assert expected_spread(config, shape, info, size, steps=0) == expected
+
+
+def test_full_steps_are_the_sum_of_a_schedules_factors() -> None:
+    config = config_of(LEVERS.complete({"warmup_ratio": 0.1, "warmdown_ratio": 0.5}, PRESETS["golf-micro"]))
+    factors = [min(1.0, (i + 0.5) / 100, 2.0 * (1 - (i + 0.5) / 1000)) for i in range(1000)]
+    assert full_steps(config, 1000) == pytest.approx(sum(factors), rel=0.01)
 
 
 def test_a_size_that_is_fitted_is_the_prediction_unless_nothing_reaches_it() -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from foldover.evaluation.score import Evaluation
     from foldover.export.code_bytes import Packing
     from foldover.export.inspection import Inspection
+    from foldover.export.sensitivity import Mode
     from foldover.lm.exporting import Exported
 
 _run = click.argument("place", metavar="RUN", type=click.Path(path_type=Path, exists=True))
@@ -142,17 +143,24 @@ def evaluate(
 @click.option(
     "--tokens", type=click.IntRange(min=1), default=16384, show_default=True, help="Validation targets to look at."
 )
+@click.option(
+    "--mode",
+    type=click.Choice(("only", "all_but")),
+    default="only",
+    show_default=True,
+    help="Round the tensor alone, or all others too and leave it as it is.",
+)
 @own_threads_option
 @own_device_option
 @json_option
 def sensitivity(
-    place: Path, preset: str, changes: tuple[str, ...], tokens: int, threads: int, device: str, as_json: bool
+    place: Path, preset: str, changes: tuple[str, ...], tokens: int, mode: str, threads: int, device: str, as_json: bool
 ) -> None:
-    """Which tensor of RUN's kept state costs how much round-trip loss: each one rounded alone, the others exact."""
+    """Which tensor of RUN's kept state costs how much round-trip loss, with its standard error, and for which bytes."""
     from foldover.lab.artifacts import export_levers, scan_run
 
     config = export_levers(pairs(changes), preset=preset)
-    found = scan_run(place, config, Settings(threads=threads, device=device), tokens=tokens)
+    found = scan_run(place, config, Settings(threads=threads, device=device), tokens=tokens, mode=cast("Mode", mode))
     if as_json:
         print_json({"sensitivities": [to_plain(each) for each in found]})
         return
@@ -192,14 +200,17 @@ def _export_lines(exported: Exported) -> list[str]:
         lines.append(
             f"cap            {exported.cap.cap:,}, used {exported.cap.total:,}, left {exported.cap.headroom:,}"
         )
-    lines += ["", f"{'tensor':<40} {'stored as':<10} {'bits':>6} {'rel. MSE':>10} {'output error':>13} {'floored':>8}"]
+    head = f"{'tensor':<40} {'stored as':<10} {'bits':>6} {'rel. MSE':>10} {'output error':>13} {'worst row':>14}"
+    lines += ["", f"{head} {'floored':>8}"]
     for each in exported.tensors:
         output = "" if each.output_error is None else f"{each.output_error:.3e}"
+        worst = "" if each.worst_row is None else f"{each.worst_row} x{each.worst_row_ratio:.1f}"
         lines.append(
-            f"{each.name:<40} {each.format:<10} {each.bits:>6.3f} {each.relative_mse:>10.3e} {output:>13} "
+            f"{each.name:<40} {each.format:<10} {each.bits:>6.3f} {each.relative_mse:>10.3e} {output:>13} {worst:>14} "
             f"{each.floored:>8}"
         )
-    return lines
+    plain = [each.name for each in exported.tensors if each.gptq in ("fallback", "no Hessian")]
+    return [*lines, f"rounded without GPTQ: {', '.join(plain)}"] if plain else lines
 
 
 def _score_lines(found: Evaluation) -> list[str]:

@@ -59,9 +59,13 @@ def write_artifact(
 
     header: plain JSON values; codec, level: as of `pack_artifact`, which raises the same errors.
     """
-    data, used = pack_artifact(header, tensors, blobs, codec=codec, level=level)
+    return write_packed(path, *pack_artifact(header, tensors, blobs, codec=codec, level=level))
+
+
+def write_packed(path: Path, data: bytes, codec: str) -> Written:
+    """Write what `pack_artifact` gave, atomically."""
     write_atomic(path, data)
-    return Written(bytes=path.stat().st_size, sha256=hashlib.sha256(data).hexdigest(), codec=used)
+    return Written(bytes=path.stat().st_size, sha256=hashlib.sha256(data).hexdigest(), codec=codec)
 
 
 def pack_artifact(

@@ -24,6 +24,7 @@ from foldover.export.quantize import (
     relative_mse,
     stored_float,
     stored_grid,
+    worst_row,
 )
 from foldover.export.residual import PART_NAMES, Correction, choose_lqer, choose_residuals
 from foldover.export.restore import restore_tensor
@@ -188,6 +189,7 @@ def _report(
 ) -> TensorReport:
     before, after = as_matrix(array), as_matrix(restore_tensor(stored))
     first = stored.parts[0].array
+    row, ratio = worst_row(before, after)
     report = TensorReport(
         name=info.name,
         role=info.role,
@@ -196,6 +198,8 @@ def _report(
         shape=array.shape,
         bits=8.0 * (first.nbytes if found is None else entropy_bytes(first)) / first.size,
         relative_mse=relative_mse(before, after),
+        worst_row=row,
+        worst_row_ratio=ratio,
     )
     if found is None:
         return report

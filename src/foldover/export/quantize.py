@@ -30,7 +30,8 @@ class TensorReport:
     bits: zeroth-order entropy of its codes a weight (16 or 32 of floats); relative_mse: |W - W'|^2 / |W|^2;
     output_error: tr(E H E') / tr(W H W'), None without a Hessian; clipped: share of weights beyond the last level by
     more than half a step; lines: what shares a step, of which `floored` have a step that a floor made wider and
-    `guarded` no spread to derive one from; zeroed: weights that pruning took; correction_bytes: of low rank.
+    `guarded` no spread to derive one from; zeroed: weights that pruning took; correction_bytes: of low rank; worst_row:
+    the row that errs most, None where none does, and its squared error over that of a row on average.
     """
 
     name: str
@@ -49,6 +50,8 @@ class TensorReport:
     gptq: GptqOutcome = "off"
     damping: float = 0.0
     correction_bytes: int = 0
+    worst_row: int | None = None
+    worst_row_ratio: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -197,6 +200,16 @@ def relative_mse(weights: np.ndarray, values: np.ndarray) -> float:
     total = float(np.square(weights, dtype=np.float64).sum())
     lost = float(np.square(weights - values, dtype=np.float64).sum())
     return lost / total if total > 0 else lost
+
+
+def worst_row(weights: np.ndarray, values: np.ndarray) -> tuple[int | None, float]:
+    """The row that errs most, and its squared error over that of a row on average; None and 0 where none errs."""
+    errors = np.square(weights - values, dtype=np.float64).sum(axis=1)
+    mean = float(errors.mean())
+    if mean == 0.0:
+        return None, 0.0
+    row = int(errors.argmax())
+    return row, float(errors[row]) / mean
 
 
 def _columns(scheme: Scheme, inputs: Inputs) -> np.ndarray | None:

@@ -14,7 +14,7 @@ from foldover.lm.levers import ARTIFACT
 
 if TYPE_CHECKING:
     from foldover.evaluation.score import Evaluation
-    from foldover.export.sensitivity import Sensitivity
+    from foldover.export.sensitivity import Mode, Sensitivity
     from foldover.lm.exporting import Exported
 
 
@@ -63,12 +63,14 @@ def export_run(
     return export_state(kept, config, out or kept.folder / ARTIFACT, settings, cap=cap, code_bytes=code_bytes)
 
 
-def scan_run(place: Path, config: ExportConfig, settings: Settings, *, tokens: int) -> tuple[Sensitivity, ...]:
-    """Which tensor costs how much: each rounded alone, on the first so many validation targets."""
+def scan_run(
+    place: Path, config: ExportConfig, settings: Settings, *, tokens: int, mode: Mode = "only"
+) -> tuple[Sensitivity, ...]:
+    """Which tensor costs how much, on the first so many validation targets: each rounded alone, or all but it."""
     from foldover.lm.exporting import scan_state
     from foldover.lm.state import find_state
 
-    return scan_state(find_state(place), config, settings, tokens=tokens)
+    return scan_state(find_state(place), config, settings, tokens=tokens, mode=mode)
 
 
 def evaluate_place(place: Path, levers: EvaluateConfig, settings: Settings) -> Evaluation:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from foldover.core import Budget, Recipe, Study, UserError, Values
+from foldover.core import Budget, Recipe, Resolved, Study, UserError, Values
 from foldover.lab.staging import plan_stage
+from foldover.ports import PredictsBytes, Trainer
 from foldover.trainers import get_trainer
 
 BYTES = "artifact_bytes"
@@ -16,22 +17,25 @@ def over_cap(recipe: Recipe, budget: Budget, constants: Values) -> str:
     """
     if budget.artifact_bytes is None:
         return ""
-    derived = get_trainer(recipe.trainer).resolve(recipe).derived
-    if BYTES not in derived:
+    trainer = get_trainer(recipe.trainer)
+    resolved = trainer.resolve(recipe)
+    if BYTES not in resolved.derived:
         raise UserError(
             "there is a cap and no artifact",
             value=budget.artifact_bytes,
             fix="Set `export.artifact=true`, or leave out the cap.",
         )
-    return excess(derived, budget, constants)
+    return _excess(trainer, resolved, budget, constants)
 
 
-def excess(derived: Values, budget: Budget, constants: Values) -> str:
+def _excess(trainer: Trainer, resolved: Resolved, budget: Budget, constants: Values) -> str:
     """The same of what a recipe resolved to; empty also where it gives no artifact."""
-    cap, predicted = budget.artifact_bytes, derived.get(BYTES)
+    cap, predicted = budget.artifact_bytes, resolved.derived.get(BYTES)
     code_bytes = constants.get("code_bytes", 0)
     if cap is None or not isinstance(predicted, int) or not isinstance(code_bytes, int):
         return ""
+    if isinstance(trainer, PredictsBytes):
+        predicted = trainer.predicted_bytes(resolved, budget, constants)
     if predicted + code_bytes <= cap:
         return ""
     code = f" and {code_bytes:,} bytes of code" if code_bytes else ""
@@ -55,7 +59,7 @@ def caps_exceeded(study: Study) -> tuple[str, ...]:
         plan = plan_stage(study, trainer, stage, (), None)
         for budget in stage.budgets:
             for condition in plan.conditions:
-                words = excess(condition.derived, budget, study.constants)
+                words = _excess(trainer, trainer.resolve(condition.recipe), budget, study.constants)
                 if words:
                     found.append(f"stage {stage.name} @ {budget.label()}, condition {condition.label}: {words}")
     return tuple(found)

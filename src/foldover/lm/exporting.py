@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from foldover.core import RunSpec, Settings, Values
+from foldover.core import BudgetError, RunSpec, Settings, Values
 from foldover.data import ScoredRows
 from foldover.evaluation.levers import Evaluate
 from foldover.evaluation.score import Evaluation
 from foldover.export.allocate import FrontierPoint
 from foldover.export.code_bytes import CapCheck, cap_check
-from foldover.export.container import Written, write_artifact
+from foldover.export.container import Written, pack_artifact, write_packed
 from foldover.export.fit_cap import fit_cap
 from foldover.export.levers import ExportConfig
 from foldover.export.pack import Packed, Prepared, pack_prepared, prepare
 from foldover.export.parts import StoredTensor
 from foldover.export.quantize import TensorReport
-from foldover.export.scheme import schemes_of
-from foldover.export.sensitivity import Sensitivity, scan
+from foldover.export.scheme import Scheme, schemes_of
+from foldover.export.selective import BytesOf
+from foldover.export.sensitivity import Mode, Sensitivity, scan
 from foldover.export.sizes import predicted_bytes
 from foldover.lm.after_training import evaluate as measure
 from foldover.lm.artifact import Identity, calibrated, header_of, infos_of, load_weights, weights_of
@@ -34,6 +35,8 @@ from foldover.lm.bench import Bench, bench_of_artifact, bench_of_state, reloaded
 from foldover.lm.state import Kept
 
 SCAN_PARTS = 8  # parts of the text over which the standard error of a scan is taken
+PRUNING_ROUNDS = 8  # files that selective pruning may make until one has its size
+PRUNING_TOLERANCE = 0.995  # share of its size that a pruned file has at least, where rounds suffice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -106,19 +109,14 @@ def write_from(
         return predicted_bytes(stored, header)
 
     frontier: tuple[FrontierPoint, ...] = ()
+    schemes = prepared.schemes
     if fit_bytes is None:
-        packed = pack_prepared(prepared, prepared.schemes, bytes_of=bytes_of)
+        packed = pack_prepared(prepared, schemes, bytes_of=bytes_of)
     else:
         fitted = fit_cap(prepared, bytes_of, cap_bytes=fit_bytes)
-        packed, frontier = fitted.packed, fitted.frontier
+        packed, frontier, schemes = fitted.packed, fitted.frontier, fitted.schemes
     packed_at = time.perf_counter()
-    written = write_artifact(
-        out,
-        header,
-        packed.stored,
-        codec=config.export.codec,  # type: ignore[arg-type]
-        level=config.export.codec_level or None,
-    )
+    packed, written = _written(out, header, prepared, packed, schemes, bytes_of)
     return WrittenArtifact(
         file=written,
         predicted=bytes_of(packed.stored),
@@ -132,10 +130,56 @@ def write_from(
     )
 
 
-def scan_state(kept: Kept, config: ExportConfig, settings: Settings, *, tokens: int) -> tuple[Sensitivity, ...]:
-    """What rounding each tensor alone does to the bits per byte of the first so many validation targets."""
+def _written(
+    out: Path,
+    header: Mapping[str, object],
+    prepared: Prepared,
+    packed: Packed,
+    schemes: Mapping[str, Scheme],
+    bytes_of: BytesOf,
+) -> tuple[Packed, Written]:
+    """The file, and what is in it: where codes of one are zeroed for a size, so many of them as the file needs.
+
+    Pruning aims by predicted bytes, which another codec than ours may miss on either side; the aim is moved by what the
+    file misses. Raises BudgetError, and leaves no file, where none fits.
+    """
+    config = prepared.config
+    target = config.correction.prune_to_bytes
+    aim, best = target, None
+    for _ in range(PRUNING_ROUNDS):
+        data, codec = pack_artifact(
+            header,
+            packed.stored,
+            codec=config.export.codec,  # type: ignore[arg-type]
+            level=config.export.codec_level or None,
+        )
+        if not target or (len(data) <= target and (best is None or len(data) > len(best[1]))):
+            best = (packed, data, codec)
+        is_near = PRUNING_TOLERANCE * target <= len(data) <= target
+        if not target or is_near or (len(data) <= target and not packed.ones_zeroed):
+            break
+        aim += target - len(data)
+        changed = replace(config, correction=replace(config.correction, prune_to_bytes=max(aim, 1)))
+        try:
+            packed = pack_prepared(replace(prepared, config=changed), schemes, bytes_of=bytes_of)
+        except BudgetError as error:
+            raise BudgetError(error.what, value=target, fix=error.fix) from None
+    if best is None:
+        raise BudgetError(
+            f"after {PRUNING_ROUNDS} rounds of pruning the artifact has {len(data):,} bytes",
+            value=target,
+            fix="Raise `correction.prune_to_bytes`, or use `export.codec=ans`.",
+        )
+    return best[0], write_packed(out, best[1], best[2])
+
+
+def scan_state(
+    kept: Kept, config: ExportConfig, settings: Settings, *, tokens: int, mode: Mode = "only"
+) -> tuple[Sensitivity, ...]:
+    """What rounding each tensor does to the bits per byte of the first so many validation targets; `mode` of `scan`."""
     bench = bench_of_state(kept, settings)
-    return scan(prepared_of(bench, config, has_gradients=False), losses_on(bench, tokens), predicted_bytes)
+    prepared = prepared_of(bench, config, has_gradients=False)
+    return scan(prepared, losses_on(bench, tokens), predicted_bytes, mode=mode)
 
 
 def losses_on(bench: Bench, tokens: int) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:

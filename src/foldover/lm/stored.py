@@ -19,6 +19,7 @@ from foldover.export.tensors import Role, TensorInfo
 from foldover.lm.levers import CONSTANTS, TrainConfig
 from foldover.lm.plan import BlockSpec
 from foldover.lm.shape import COPY_DIM, NUM_TYPES, TYPE_DIM, Shape, count_parameters
+from foldover.lm.spread import expected_spread
 
 # A mean |w| of Gaussian weights in standard deviations: the step of ternary.
 _MEAN_SIZE = math.sqrt(2.0 / math.pi)
@@ -56,12 +57,15 @@ def stored_tensors(config: TrainConfig, shape: Shape) -> Stored:
     )
 
 
-def artifact_bytes(config: TrainConfig, shape: Shape, values: Values, *, code_bytes: int = 0) -> int:
+def artifact_bytes(
+    config: TrainConfig, shape: Shape, values: Values, *, code_bytes: int = 0, steps: float | None = None
+) -> int:
     """Predicted bytes of the artifact's file, before anything is trained.
 
     values: of the recipe, which travels in the header. Codes are taken for those of Gaussian weights, as trained ones
-    nearly are; where the levers fit a size, that one, or the smallest that coarser steps reach. Raises RecipeError for
-    levers of the export that do not fit the model.
+    nearly are; where the levers fit a size, that one, or the smallest that coarser steps reach. steps: of training, on
+    which hangs what a floor under the steps of codes saves (`foldover.lm.spread`); None where no budget says. Raises
+    RecipeError for levers of the export that do not fit the model.
     """
     export = export_config(config)
     found = stored_tensors(config, shape)
@@ -70,7 +74,14 @@ def artifact_bytes(config: TrainConfig, shape: Shape, values: Values, *, code_by
 
     def total(factor: float = 1.0) -> int:
         plans = [
-            _plan(schemes[info.name], size, export, is_seen=_is_seen(config, info), factor=factor)
+            _plan(
+                schemes[info.name],
+                size,
+                export,
+                is_seen=_is_seen(config, info),
+                factor=factor,
+                spread=expected_spread(config, shape, info, size, steps=steps) if schemes[info.name].floor else 0.0,
+            )
             for info, size in found.matrices
         ]
         vectors = _vectors(found, bytes_each=2.0 if _vector_format(export) == "float16" else 4.0)
@@ -189,8 +200,14 @@ def _is_seen(config: TrainConfig, info: TensorInfo) -> bool:
     return info.role != "table" and (info.role != "embedding" or config.head.tied)
 
 
-def _plan(scheme: Scheme, size: tuple[int, ...], export: ExportConfig, *, is_seen: bool, factor: float) -> TensorPlan:
-    """How a matrix will be stored. is_seen: whether calibration sees products of it; factor: on its steps."""
+def _plan(
+    scheme: Scheme, size: tuple[int, ...], export: ExportConfig, *, is_seen: bool, factor: float, spread: float
+) -> TensorPlan:
+    """How a matrix will be stored.
+
+    is_seen: whether calibration sees products of it; factor: on its steps; spread: its expected standard deviation,
+    where there is a floor under its steps.
+    """
     if scheme.is_float:
         return TensorPlan(shape=size, bytes_each=2.0 if scheme.format == "float16" else 4.0)
     rows, columns = size
@@ -214,13 +231,16 @@ def _plan(scheme: Scheme, size: tuple[int, ...], export: ExportConfig, *, is_see
             zeroed=export.correction.prune_fraction,
             scales=scales + columns * (scheme.awq_alpha > 0 and is_seen),
         )
+    step = _step(scheme, shared) * factor
+    floor = scheme.floor / spread if scheme.floor else 0.0
     return TensorPlan(
         shape=size,
-        step=_step(scheme, shared) * factor,
+        step=max(step, floor),
         rule="row" if scheme.clip == "sdclip" else "absmax",
         levels=scheme.levels,
         zeroed=export.correction.prune_fraction,
-        scales=lines + columns * (scheme.awq_alpha > 0 and is_seen),
+        # Steps at the floor are all the same, and take next to nothing.
+        scales=lines * (step > floor) + columns * (scheme.awq_alpha > 0 and is_seen),
     )
 
 

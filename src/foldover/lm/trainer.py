@@ -11,6 +11,7 @@ from foldover.core import (
     Limit,
     Outcome,
     Recipe,
+    RecipeError,
     Resolved,
     RunSpec,
     Settings,
@@ -21,8 +22,9 @@ from foldover.core import (
 from foldover.lm.branch import branch_point, check_branch, trunk_values
 from foldover.lm.cost import estimated_seconds
 from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS, RESPONSES, TrainConfig
-from foldover.lm.preflight import check_budget
+from foldover.lm.preflight import check_budget, num_steps
 from foldover.lm.resolve import resolve
+from foldover.lm.shape import shape_of
 from foldover.rundir import RunFolder
 
 TRAIN_EXTRA = ("torch", "tiktoken")
@@ -75,6 +77,22 @@ class LMTrainer:
         _check_budget(resolved, budget)
         left = 1.0 - spent.amount / budget.limit.amount
         return estimated_seconds(resolved, budget, constants, share=left, device=self._device)
+
+    def predicted_bytes(self, resolved: Resolved, budget: Budget, constants: Values) -> int:
+        """Of the artifact that a run of this budget writes. Raises RecipeError where the recipe makes none."""
+        config = bind(TrainConfig, resolved.recipe.values)
+        if not config.export.artifact:
+            raise RecipeError("the recipe makes no artifact", fix="Set `export.artifact=true`.")
+        from foldover.lm.stored import artifact_bytes  # numpy only where something is exported
+
+        flops_per_token = resolved.derived.integer("flops_per_token")
+        return artifact_bytes(
+            config,
+            shape_of(config),
+            resolved.recipe.values,
+            code_bytes=constants.integer("code_bytes") if "code_bytes" in constants else 0,
+            steps=num_steps(config, budget.limit, flops_per_token=flops_per_token),
+        )
 
     def prepare(self, recipe: Recipe, constants: Values, progress: Callable[[str, float], None]) -> None:
         """Build what runs of this recipe read: corpus, tokenizer, token streams, in the cache.

@@ -93,6 +93,14 @@ class EstimatesByDevice(Protocol):
         """The same trainer, with estimates for a device as settings name it: `cpu`, `cuda`, `auto`."""
 
 
+@runtime_checkable
+class PredictsBytes(Protocol):
+    """What a trainer has besides if its artifacts' sizes hang on the budget, which `resolve` does not know."""
+
+    def predicted_bytes(self, resolved: Resolved, budget: Budget, constants: Values) -> int:
+        """Of the artifact that a run of this budget writes; asked only where `resolve` gives `artifact_bytes`."""
+
+
 class Executor(Protocol):
     """Gets run folders made, wherever the machines are.
 

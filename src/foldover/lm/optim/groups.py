@@ -14,8 +14,7 @@ from foldover.lm.levers_optimizer import Optimizer
 from foldover.lm.model import Role, RoleParameter, role_parameters
 from foldover.lm.optim.adamw import AdamW
 from foldover.lm.optim.muon import Muon
-
-REFERENCE_WIDTH = 768
+from foldover.lm.rates import width_factor
 
 MUON_ROLES: tuple[Role, ...] = ("matrix", "output_matrix", "gate")
 NOTHING: frozenset[str] = frozenset()
@@ -33,7 +32,7 @@ class AdamGroup:
 
 def adam_groups(optimizer: Optimizer, *, width: int, is_tied: bool = False) -> tuple[AdamGroup, ...]:
     """The AdamW groups of a recipe at a width. is_tied: whether the token table is the head, too."""
-    k = (width / REFERENCE_WIDTH) ** optimizer.width_exponent
+    k = width_factor(optimizer, width)
     beta1 = optimizer.adam_beta1
     tables: tuple[Role, ...] = ("embedding", "value_embedding", "hash_embedding")
     rates: list[tuple[tuple[Role, ...], float]] = [(tables, optimizer.embedding_lr)]

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from foldover.lm.levers_optimizer import Optimizer
-from foldover.lm.optim.transforms import build_chain, update_scale
+from foldover.lm.optim.transforms import build_chain
+from foldover.lm.rates import update_scale
 
 
 class Muon:

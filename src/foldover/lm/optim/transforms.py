@@ -191,16 +191,3 @@ def scale_lines(X: Tensor, second_moment: Tensor, *, beta2: float) -> Tensor:
     norm = v.sum(dim=(-2, -1), keepdim=True).mul_(size).sqrt_()
     scaled = (v * factor.square()).sum(dim=(-2, -1), keepdim=True).mul_(size).sqrt_()
     return X * (factor * (norm / scaled.clamp_min(SECOND_MOMENT_FLOOR)))
-
-
-def update_scale(rule: str, rows: int, columns: int) -> float:
-    """Factor on the update of an r x c matrix.
-
-    tall: sqrt(max(1, r / c)), both runners; ratio: sqrt(r / c); rms: 0.2 sqrt(max(r, c)), which gives updates a
-    root mean square near 0.2 (Liu et al. 2025, arXiv 2502.16982). Learning rates mean nothing without it.
-    """
-    if rule == "tall":
-        return float(max(1.0, rows / columns) ** 0.5)
-    if rule == "ratio":
-        return float((rows / columns) ** 0.5)
-    return float(0.2 * max(rows, columns) ** 0.5)
