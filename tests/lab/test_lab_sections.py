@@ -264,6 +264,33 @@ def test_effects_are_high_minus_low_of_the_stage(found, records):
         assert row["effect"] == pytest.approx(contrast(records, "screen", row["budget"], row["term"]))
 
 
+def test_one_family_over_all_budgets_is_told_beside_that_of_each(found):
+    rows = rows_of(found["effects-screen"].tables[0])
+    ascending = sorted(rows, key=lambda row: row["p"])
+    q, smallest = {}, 1.0
+    for rank in range(len(rows), 0, -1):  # Benjamini and Hochberg by hand, over all ten tests
+        row = ascending[rank - 1]
+        smallest = min(smallest, row["p"] * len(rows) / rank)
+        q[row["budget"], row["term"]] = smallest
+    moved = [
+        f"{r['term']} at {r['budget']}"
+        for r in rows
+        if (q[r["budget"], r["term"]] <= 0.05 and r["low"] * r["high"] > 0) != (r["outcome"] == "retained")
+    ]
+    assert moved == ["C at 10 min"]
+    note = "With BH over all 10 tests of the stage at once the verdict on C at 10 min changes."
+    assert note in found["effects-screen"].notes
+    assert not any("at once" in note for note in found["effects-fixed"].notes)
+
+
+def test_conditions_that_no_design_made_are_decoded_once(found, records):
+    rows = {row["condition"]: row for row in rows_of(found["program"].tables[-1])}
+    assert {name: row["first_in"] for name, row in rows.items()} == {"bridge-d8": "confirm", "greedy": "long"}
+    assert [rows["bridge-d8"][x] for x in "ABCDE"] == [1, 0, 1, -1, 1]
+    assert rows["bridge-d8"][LEVERS[1]] == NAMED["bridge-d8"][1]
+    assert not {"c07", "c14"} & set(rows)  # rows of the design
+
+
 def test_effects_over_all_budgets_come_from_one_package_each(found, records):
     section = found["over-screens"]
     rows = rows_of(section.tables[0])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from foldover.core import AnalysisError, Effect, Package
+from foldover.core import AnalysisError, Effect, Gate, Package
 from foldover.lab.evidence import StageView
 from foldover.report.numbers import counted, listed, percent, probability, signed
 from foldover.report.section import Mark, Section, SectionPicture, SectionTable, columns, decimals_of
-from foldover.stats import pooled_budgets, relaxation
+from foldover.stats import adjust, pooled_budgets, relaxation
 
 
 def effects_by_budget(view: StageView) -> Section | None:
@@ -208,6 +208,29 @@ def _method_notes(view: StageView, effects: list[Effect]) -> Iterator[str]:
     )
     if view.is_fixed:
         yield "All runs have one fixed seed: what another seed would give is not known."
+    elif len(view.packages) > 1:
+        yield from _one_family(view, effects)
+
+
+def _one_family(view: StageView, effects: list[Effect]) -> Iterator[str]:
+    """Whether the same effects are retained if all budgets share one error rate: nothing is decided by it."""
+    gate = view.evidence.study.gate
+    tested = [e for e in effects if e.p is not None]
+    if len({e.budget for e in tested}) < 2:
+        return
+    q = adjust([e.p for e in tested], gate.correction)
+    moved = [
+        f"{e.term} at {e.budget}" for e, x in zip(tested, q, strict=True) if bool(e.retained) != _keeps(e, x, gate)
+    ]
+    says = f"the verdict on {listed(moved)} changes" if moved else "the same effects are retained"
+    yield f"With {gate.correction.upper()} over all {len(tested)} tests of the stage at once {says}."
+
+
+def _keeps(effect: Effect, q: float | None, gate: Gate) -> bool:
+    """Whether an effect of such a q is retained."""
+    if q is None or effect.low is None or effect.high is None:
+        return False
+    return q <= gate.q and not effect.low <= 0.0 <= effect.high
 
 
 def _effects_picture(view: StageView, effects: list[Effect]) -> SectionPicture:

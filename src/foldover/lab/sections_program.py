@@ -76,9 +76,43 @@ def program(evidence: Evidence) -> Section:
                 name=f"design-{view.slug}",
                 title=f"Design of {view.where}",
                 columns=columns("row", *(f"{f.letter}:setting" for f in design.factors)),
-                rows=tuple((row.label, *(int(x) if x == int(x) else x for x in row.levels)) for row in design.rows),
+                rows=tuple((row.label, *map(_short, row.levels)) for row in design.rows),
                 note=f"Generators {listed(design.generators) or 'none'}; defining relation {relation}"
                 + (f"; resolution {design.resolution}." if design.resolution else "."),
             )
         )
+    rows = _picked(evidence)
+    if rows:
+        tables.append(
+            SectionTable(
+                name="conditions",
+                title="Conditions that are no row of a design: coded levels, and levers",
+                columns=columns(
+                    "condition",
+                    "first_in:text:first in stage",
+                    "role",
+                    *(f"{f.letter}:setting" for f in study.factors),
+                    *(f"{lever}:setting" for lever in dict.fromkeys(f.lever for f in study.factors)),
+                ),
+                rows=rows,
+            )
+        )
     return Section(name="program", title="Factors and designs", tables=tuple(tables))
+
+
+def _picked(evidence: Evidence) -> tuple[tuple[Scalar, ...], ...]:
+    """Recipes that were picked, changed or searched for, each once, at its first stage."""
+    views = evidence.stages()
+    designed = {c.recipe.digest for v in views if v.kind in ("screen", "surface") for c in v.conditions.values()}
+    levers = list(dict.fromkeys(factor.lever for factor in evidence.study.factors))
+    found: dict[str, tuple[Scalar, ...]] = {}
+    for view in views:
+        for c in view.conditions.values():
+            if c.recipe.digest not in designed:
+                values = (c.recipe.values.get(lever) for lever in levers)
+                found.setdefault(c.recipe.digest, (c.label, view.name, c.role, *map(_short, c.levels), *values))
+    return tuple(found.values())
+
+
+def _short(level: float) -> Scalar:
+    return int(level) if level == int(level) else level
