@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from foldover.core import Settings
-from foldover.lab import Session, check, create, open_session, outline, run_study, verify
+from foldover.lab import Session, check, create, open_session, outline, report_document, run_study, verify
 from foldover.lab.replication import predicted_power, repeat_study
+from foldover.report.formats import files_of
 
 STAGED = Path(__file__).parents[2] / "studies" / "staged-screening.toml"
 PUBLISHED = Path(__file__).parents[1] / "stats" / "paper_tables.json"
@@ -103,6 +105,35 @@ def test_run_again_it_does_nothing(session):
 
 def test_what_lies_there_agrees(session):
     assert verify(session) == ()
+
+
+def test_every_table_and_figure_of_the_paper_has_the_file_that_the_page_names(session):
+    page = (STAGED.parents[1] / "docs" / "staged-screening.md").read_text(encoding="utf-8")
+    part = page[page.index("## What of the paper is where") : page.index("## At CPU size")]
+    named = {name for line in part.splitlines() if line.startswith("|") for name in re.findall("`([^`]+)`", line)}
+    files = {Path(name).stem for name in files_of(report_document(session), "csv")}
+    assert len(named) > 30
+    assert named <= files
+
+
+def test_figures_show_what_the_paper_s_show(session):
+    document = report_document(session)
+    pictures = {p["name"]: p for section in document["sections"] for p in section["pictures"]}
+    first = pictures["figure-effects-over-screens"]["marks"]
+    assert {(m["series"], m["hollow"]) for m in first} == {
+        ("2 min (pilot)", True), ("5 min (screens)", False), ("10 min (screens)", False),
+    }  # fmt: skip
+    assert [m["label"] for m in pictures["figure-eta-seeds"]["marks"]][:4] == [
+        "budget", "condition", "budget:condition", "seed",
+    ]  # fmt: skip
+    assert all(len(m["runs"]) == 4 for m in pictures["figure-ordering-anchors-60min-1-h"]["marks"])
+    last = pictures["figure-over-hosts"]["marks"]
+    panels = {
+        panel: [m["series"] for m in last if m["panel"] == panel] for panel in dict.fromkeys(m["panel"] for m in last)
+    }
+    for hours in ("12 h", "24 h"):
+        assert panels[f"Windows A100, {hours} (n = 2)"] == ["bridge", "greedy", "control"]
+        assert panels[f"Linux L40S, {hours} (n = 2)"] == ["bridge", "control", "greedy"]
 
 
 def test_the_outline_counts_every_run_before_the_first():
