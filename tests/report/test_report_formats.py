@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from foldover.core import to_plain
 from foldover.report import build_report
-from foldover.report.chart_intervals import intervals_file
+from foldover.report.chart_intervals import intervals, intervals_file
 from foldover.report.formats import FORMATS, csv_of, escaped, files_of, latex_of, markdown, summary
 from foldover.report.page import render_html
 from foldover.report.section import Mark, Section, SectionPicture, SectionTable, columns
@@ -143,6 +143,7 @@ def test_a_picture_has_single_runs_panels_with_axes_of_their_own_and_bars():
     assert [t.text for t in root.iter(f"{space}text") if t.get("class") == "head"] == ["Windows", "Linux"]
     assert len([line for line in root.iter(f"{space}line") if line.get("class") == "seed"]) == 3
     means = [float(c.get("cx")) for c in root.iter(f"{space}circle") if c.get("cy") != "14"]
+    assert (root.get("width"), 'width="760"' in intervals(to_plain(picture))) == ("1520", True)
     assert means[3] - means[2] > 200  # on one axis for both panels they would stand close together
     bars = replace(picture, bars=True, zero=True, marks=(Mark(label="budget", series="", value=0.6),))
     text = intervals_file(to_plain(bars))

@@ -29,14 +29,14 @@ _STYLE = (
 
 
 def intervals(picture: Mapping[str, Any]) -> Markup:
-    """The drawing for a page. picture: a `SectionPicture` as plain data, with at least one mark."""
-    width, height, parts = _parts(picture)
+    """The drawing for a page, its panels one below the other. picture: a `SectionPicture` as plain data, with marks."""
+    width, height, parts = _parts(picture, columns=1)
     return svg.drawing(width, height, *parts, label=str(picture["title"]))
 
 
 def intervals_file(picture: Mapping[str, Any]) -> str:
-    """The drawing as a whole SVG file."""
-    width, height, parts = _parts(picture)
+    """The drawing as a whole SVG file, its panels side by side."""
+    width, height, parts = _parts(picture, columns=PANEL_COLUMNS)
     title = svg.text(8, 18, str(picture["title"]), class_="title")
     whole = svg.tag(
         "svg",
@@ -61,8 +61,8 @@ def _colours() -> str:
     )
 
 
-def _parts(picture: Mapping[str, Any]) -> tuple[float, float, list[Markup]]:
-    """Width, height and strokes: one panel, or several side by side with their names above them."""
+def _parts(picture: Mapping[str, Any], *, columns: int) -> tuple[float, float, list[Markup]]:
+    """Width, height and strokes: one panel, or several with their names above them, row by row."""
     series = list(dict.fromkeys(mark["series"] for mark in picture["marks"]))
     places = {name: i % len(SERIES_COLOURS) for i, name in enumerate(series)}
     names = list(dict.fromkeys(mark["panel"] for mark in picture["marks"]))
@@ -73,10 +73,10 @@ def _parts(picture: Mapping[str, Any]) -> tuple[float, float, list[Markup]]:
     tallest = max(height for height, _ in drawn)
     groups = []
     for i, (name, (_, parts)) in enumerate(zip(names, drawn, strict=True)):
-        place = f"translate({i % PANEL_COLUMNS * WIDTH} {PANEL_HEAD + i // PANEL_COLUMNS * tallest:g})"
+        place = f"translate({i % columns * WIDTH} {PANEL_HEAD + i // columns * tallest:g})"
         groups.append(svg.tag("g", svg.text(PLOT_START, 18, name, class_="head"), *parts, transform=place))
-    rows = -(-len(drawn) // PANEL_COLUMNS)
-    return WIDTH * PANEL_COLUMNS, PANEL_HEAD + rows * tallest, [*groups, *_legend(places)]
+    rows = -(-len(drawn) // columns)
+    return WIDTH * columns, PANEL_HEAD + rows * tallest, [*groups, *_legend(places)]
 
 
 def _panel(
