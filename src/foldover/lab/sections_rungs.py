@@ -72,10 +72,9 @@ def over_rungs(view: StageView) -> Section | None:
     if found.condition is None:
         claims.append(f"No run of it at {target} has a result.")
     else:
-        claims.append(
-            f"Its best run at {target} is of {found.condition} ({plain(found.value)}), the best of "
-            f"{counted(found.at_target, 'single run')}." + _first_hits(view, found, region, target)
-        )
+        among = "the only one" if found.at_target == 1 else f"the best of {found.at_target} single runs"
+        best = f"Its best run at {target} is of {found.condition} ({plain(found.value)}), {among}."
+        claims.append(best + _first_hits(view, found, region, target))
     end = next((plan.end for plan in view.plans if plan.end), "")
     notes = [_NO_WEIGHTS if search.strategy == "population" else _FRESH]
     if search.strategy == "asha":
