@@ -96,7 +96,7 @@ def _saved(view: StageView, budget: str, gains: Sequence[PairingGain]) -> str:
     open_ = [g.term for g in gains if g.term not in told]
     says = [f"save variance of {listed(saved)}"] if saved else []
     says += [f"add variance to {listed(lost)}"] if lost else []
-    says += [f"are not shown to change that of {listed(open_)}"] if open_ else []
+    says += [f"are not shown to change {'that' if says else 'the variance'} of {listed(open_)}"] if open_ else []
     seeds = counted(max(g.seeds for g in gains), "seed")
     return f"At {budget} in {view.where} common seeds {'; they '.join(says)} ({seeds})."
 
