@@ -14,7 +14,6 @@ from foldover.core.finding import FEWEST_SEEDS
 from foldover.lab.analysis import Analysis
 from foldover.planning import Condition, Plan
 from foldover.report.numbers import setting
-from foldover.report.section import Section
 from foldover.stats import Moments, Table, moments, tabulate
 
 
@@ -188,11 +187,6 @@ def cells(values: dict[str, dict[int, float]]) -> dict[str, Moments]:
     """Condition to n, mean and sd, of those with two or more seeds that differ."""
     found = {label: list(seeds.values()) for label, seeds in values.items()}
     return {label: moments(each) for label, each in found.items() if len(each) > 1 and len(set(each)) > 1}
-
-
-def note_of(error: AnalysisError, what: str) -> Section:
-    """A section that says why there is none."""
-    return Section(name=slug(what), title=what, notes=(f"Not computed: {error}",))
 
 
 def slug(text: str) -> str:
