@@ -244,7 +244,7 @@ def assert_order_does_not_matter(model: ModuleScorer, values: dict[str, object])
 def lora_rules(**changes: object) -> LoraRules:
     rules = LoraRules(
         rank=3, alpha=6.0, lr=0.02, beta1=0.9, beta2=0.95, weight_decay=0.1, targets=("query", "head"), is_warm=False,
-        num_slots=1, tokens_at_once=64,
+        tokens_at_once=64,
     )  # fmt: skip
     return replace(rules, **changes)
 

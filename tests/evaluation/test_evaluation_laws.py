@@ -123,8 +123,8 @@ class Eager(NoLearner):
     def __init__(self, inner: Learner) -> None:
         self.inner = inner
 
-    def restart(self) -> None:
-        self.inner.restart()
+    def restart(self, num_slots: int = 1) -> None:
+        self.inner.restart(num_slots)
 
     def learn(self, *chunks: Scored) -> None:
         (scored,) = chunks

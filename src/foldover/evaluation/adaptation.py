@@ -31,8 +31,8 @@ class Scored:
 class Learner(Protocol):
     """Changes the model between chunks. May raise Diverged."""
 
-    def restart(self) -> None:
-        """Documents begin: as the model was, and nothing remembered beyond what the policy of resets keeps."""
+    def restart(self, num_slots: int = 1) -> None:
+        """So many documents begin side by side: the model as it was, and of what was learned what resets leave."""
 
     def attend(self, slots: Sequence[int]) -> None:
         """The rows of the next forward passes belong to these slots."""
@@ -54,7 +54,7 @@ class Diverged(Exception):  # noqa: N818  # an event, not a mistake of anyone
 class NoLearner:
     """Nothing happens."""
 
-    def restart(self) -> None:
+    def restart(self, num_slots: int = 1) -> None:
         """Nothing."""
 
     def attend(self, slots: Sequence[int]) -> None:
@@ -89,9 +89,9 @@ class TimeLimited:
         self.ran_out_after: int | None = None
         """Targets that were scored before the time ran out."""
 
-    def restart(self) -> None:
+    def restart(self, num_slots: int = 1) -> None:
         """Of the learner."""
-        self._learner.restart()
+        self._learner.restart(num_slots)
 
     def attend(self, slots: Sequence[int]) -> None:
         """Of the learner."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -39,7 +39,7 @@ Draws = Callable[[str], torch.Generator]
 class LoraRules:
     """The levers. targets: words of parameters' names; is_warm: A is kept from document to document.
 
-    num_slots: documents that learn side by side; tokens_at_once: bounds memory; phases: None where there are none.
+    tokens_at_once: bounds memory; phases: None where there are none.
     """
 
     rank: int
@@ -50,7 +50,6 @@ class LoraRules:
     weight_decay: float
     targets: tuple[str, ...]
     is_warm: bool
-    num_slots: int
     tokens_at_once: int
     phases: PhaseRules | None = None
 
@@ -107,14 +106,12 @@ class LoraLearner:
         self._ids = torch.from_numpy(stream.ids.astype("int64"))
         self._optimizer = self._new_optimizer()
 
-    @torch.no_grad()
-    def restart(self) -> None:
-        """Additions of zero, A as drawn or, if warm, as it is in its slot."""
-        for addition in self._adding.additions.values():
-            addition.outer.zero_()
-            if not self._rules.is_warm:
-                addition.inner.copy_(addition.drawn)
-        self._optimizer = self._new_optimizer()
+    def restart(self, num_slots: int = 1) -> None:
+        """Additions of zero, A as drawn or, if warm, as it is in its slot; slots as many as are needed."""
+        had = self._adding.num_slots
+        if num_slots > had or (num_slots < had and not self._rules.is_warm):
+            self._adding.resize(num_slots)
+        self._clear()
 
     def attend(self, slots: Sequence[int]) -> None:
         """Rows of the next passes, and their slots."""
@@ -139,9 +136,17 @@ class LoraLearner:
 
     def forget(self) -> None:
         """Additions of zero, and the weights as trained."""
-        self.restart()
+        self._clear()
         if self._phases is not None:
             self._phases.forget()
+
+    @torch.no_grad()
+    def _clear(self) -> None:
+        for addition in self._adding.additions.values():
+            addition.outer.zero_()
+            if not self._rules.is_warm:
+                addition.inner.copy_(addition.drawn)
+        self._optimizer = self._new_optimizer()
 
     def _add_gradients(self, scored: Sequence[Scored]) -> None:
         """Those of the sum over slots of a chunk's mean loss."""
@@ -160,7 +165,8 @@ class LoraLearner:
     @contextmanager
     def _resting(self, learning: Collection[int]) -> Iterator[None]:
         """A warm matrix stays what its document made it while others of the group go on: momentum would move it."""
-        idle = [slot for slot in range(self._rules.num_slots) if slot not in learning] if self._rules.is_warm else []
+        slots = range(self._adding.num_slots if self._rules.is_warm else 0)
+        idle = [slot for slot in slots if slot not in learning]
         additions = self._adding.additions.values()
         before = [addition.inner.detach()[idle] for addition in additions]  # copies
         yield
@@ -188,9 +194,18 @@ class _Adding(TorchFunctionMode):
 
     def __init__(self, additions: Mapping[int, Addition], scale: float) -> None:
         super().__init__()
-        self.additions = additions
+        self.additions = dict(additions)
         self.slots: tuple[int, ...] = (0,)
         self._scale, self._is_on = scale, True
+
+    @property
+    def num_slots(self) -> int:
+        """Documents that there are additions for."""
+        return len(next(iter(self.additions.values())).inner)
+
+    def resize(self, num_slots: int) -> None:
+        """Additions for so many documents; what is in slots that stay is kept."""
+        self.additions = {key: _resized(addition, num_slots) for key, addition in self.additions.items()}
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
@@ -225,13 +240,26 @@ class _Adding(TorchFunctionMode):
 
 
 def _new_addition(parameter: BlockParameter, rules: LoraRules, generator: torch.Generator) -> Addition:
+    """For one slot."""
     (num_outputs, num_inputs), device = parameter.tensor.shape, parameter.tensor.device
     dtype = torch.promote_types(parameter.tensor.dtype, torch.float32)
     bound = 1.0 / math.sqrt(num_inputs)
     drawn = torch.empty(rules.rank, num_inputs).uniform_(-bound, bound, generator=generator).to(device, dtype)
-    inner = drawn.repeat(rules.num_slots, 1, 1)
-    outer = torch.zeros(rules.num_slots, num_outputs, rules.rank, device=device, dtype=dtype)
-    return Addition(names=parameter.names, inner=inner.requires_grad_(), outer=outer.requires_grad_(), drawn=drawn)
+    outer = torch.zeros(1, num_outputs, rules.rank, device=device, dtype=dtype)
+    return Addition(
+        names=parameter.names,
+        inner=drawn.clone().unsqueeze(0).requires_grad_(),
+        outer=outer.requires_grad_(),
+        drawn=drawn,
+    )
+
+
+def _resized(addition: Addition, num_slots: int) -> Addition:
+    inner = addition.drawn.repeat(num_slots, 1, 1)
+    kept_slots = addition.inner.detach()[:num_slots]
+    inner[: len(kept_slots)] = kept_slots
+    outer = addition.outer.detach().new_zeros(num_slots, *addition.outer.shape[1:])
+    return replace(addition, inner=inner.requires_grad_(), outer=outer.requires_grad_())
 
 
 def _has(name: str, word: str) -> bool:

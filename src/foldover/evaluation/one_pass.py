@@ -104,7 +104,7 @@ def one_pass(evaluator: Evaluator, stream: Stream, reading: Reading, *, keep: Co
                 learner.consolidate(Scored(chunk=whole, context=0, num_scored=state.num_scored))
                 continue
             if step.is_first:
-                learner.restart()
+                learner.restart(len(step.chunks))
                 state.begin()
             chosen = [windows_in(windows, chunk) for chunk in step.chunks]
             for batch in _batches(windows, step, chosen, evaluator.tokens_at_once, groups, reading):

@@ -178,7 +178,6 @@ def adaptation_of(model: AdaptableModel, inputs: Inputs, levers: Evaluate) -> Ca
             weight_decay=levers.lora_weight_decay,
             targets=tuple(levers.lora_targets.split(",")),
             is_warm=levers.lora_reset == "warm",
-            num_slots=levers.lora_batch,
             tokens_at_once=inputs.tokens_at_once,
             phases=PhaseRules(sgd=phases, chunk=levers.phase_chunk) if phases_of(levers) else None,
         )

@@ -82,7 +82,7 @@ class SgdLearner:
         self._starts = stream.starts[:-1].tolist()
         self._optimizer = self._new_optimizer()
 
-    def restart(self) -> None:
+    def restart(self, num_slots: int = 1) -> None:
         """Trained weights, no momentum."""
         self._put_back()
         self._optimizer = self._new_optimizer()
