@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import nct as noncentral
+from scipy.stats import t as student
 
 from foldover.core import Effect, Factor, Gate, Verdict
 from foldover.planning import judge, rule_text
@@ -154,3 +159,42 @@ def test_a_factor_is_fixed_only_if_its_effect_is_retained_and_large(estimate, ha
     found = verdict(effect(estimate, half))
     is_fixed = found.decision in ("fix_low", "fix_high")
     assert is_fixed == (abs(estimate) - half > 0 and abs(estimate) >= GATE.smallest_effect)
+
+
+# What a gate asks for
+
+
+def asked(se: float, *, gate: Gate, seeds: int = 4, estimate: float = 0.02, n: int = 64) -> Verdict:
+    """The verdict on an effect that is not retained, of n runs under so many seeds."""
+    own = replace(effect(estimate, 2.0 * se, retained=False), se=se, n=n)
+    (found,) = judge(
+        [own], [A], gate, stage="screen", packages=["long"], direction="minimize", evidence="", seeds=seeds
+    )  # fmt: skip
+    return found
+
+
+def test_so_many_seeds_are_asked_for_as_an_effect_that_matters_lacks():
+    se, gate = 0.012, Gate(smallest_effect=0.02, more_seeds=50)
+    found = asked(se, gate=gate)
+    # 64 runs under 4 seeds: 16 a seed. With m seeds an effect of 0.02 has se * sqrt(4 / m) for its error, and is
+    # found by a paired t test over seeds with a power of 80% or more; one seed fewer is not enough.
+    power = {m: t_power(0.02 / (se * math.sqrt(4 / m)), m - 1) for m in (4 + found.more_seeds, 3 + found.more_seeds)}
+    assert found.decision == "more_seeds"
+    assert power[4 + found.more_seeds] >= 0.8 > power[3 + found.more_seeds]
+    assert f"{found.more_seeds} more seeds are asked for" in found.because
+
+
+def t_power(ncp: float, df: int) -> float:
+    critical = float(student.ppf(0.975, df))
+    return float(noncentral.sf(critical, df, ncp) + noncentral.cdf(-critical, df, ncp))
+
+
+def test_no_more_are_asked_for_than_the_study_allows():
+    found = asked(0.012, gate=Gate(smallest_effect=0.02, more_seeds=2))
+    assert (found.decision, found.more_seeds) == ("more_seeds", 2)
+    all_of_them = asked(0.012, gate=Gate(more_seeds=7))
+    assert (all_of_them.decision, all_of_them.more_seeds) == ("more_seeds", 7)
+
+
+def test_where_power_is_not_what_lacks_no_seeds_are_asked_for():
+    assert asked(0.001, gate=Gate(smallest_effect=0.02, more_seeds=50), seeds=8).decision == "undecided"

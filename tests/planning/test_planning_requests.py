@@ -25,3 +25,11 @@ def test_a_fold_is_the_other_half_of_the_screen_also_of_one_from_the_catalogue(q
     ]
     assert not halves[0] & halves[1]
     assert halves[0] | halves[1] == set(itertools.product((-1.0, 1.0), repeat=3))
+
+
+def test_the_largest_number_of_seeds_that_a_gate_asked_for_is_run(quick_study):
+    study = replace(quick_study, gate=replace(quick_study.gate, more_seeds=9), stages=(quick_study.stage("screen"),))
+    few, many = (replace(DOUBT, decision="more_seeds", more_seeds=n) for n in (2, 4))
+    followed = with_follow_ups(study, {"screen": [few, many]})
+    first = 1 + max(study.stages[0].seeds)
+    assert followed.stages[1].seeds == tuple(range(first, first + 4))

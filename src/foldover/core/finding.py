@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from foldover.core.recipe import Recipe
 from foldover.core.values import Scalar
+from foldover.core.wire import LATER
 
 # The last four: a factor that was fixed before is open again; it needs more seeds, or the folded design; a condition is
 # carried on to later stages.
@@ -67,7 +68,7 @@ class ConditionSummary:
 class Verdict:
     """A decision about a factor or a condition, the rule that made it and the evidence it rests on.
 
-    evidence: digest of the records used; because: one sentence with the numbers.
+    evidence: digest of the records used; because: one sentence with the numbers; more_seeds: how many are asked for.
     """
 
     stage: str
@@ -76,6 +77,7 @@ class Verdict:
     because: str
     rule: str
     evidence: str
+    more_seeds: int = field(default=0, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -221,6 +221,7 @@ def _judge_screen(study: Study, plan: Plan, analysis: Analysis) -> tuple[Verdict
         direction=study.direction,
         evidence=evidence_of([r for r in analysis.records if r.spec.stage == plan.stage]),
         regime=stage.regime,
+        seeds=len(stage.seeds),
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from foldover.core import Decision, Direction, Effect, Factor, Gate, Regime, Verdict
+from foldover.core import AnalysisError, Decision, Direction, Effect, Factor, Gate, Regime, Verdict
+from foldover.stats import seeds_needed
 
+POWER = 0.8  # with which an effect that just matters has to be found
 BETTER_LEVEL: Mapping[Decision, float] = {"fix_low": -1.0, "fix_high": 1.0}
 
 
@@ -32,13 +35,17 @@ def judge(
     direction: Direction,
     evidence: str,
     regime: Regime = "explicit",
+    seeds: int = 1,
 ) -> tuple[Verdict, ...]:
-    """One verdict a factor. packages: of the stage, shortest budget first; evidence: digest of the records."""
+    """One verdict a factor. packages: of the stage, shortest budget first; evidence: digest of the records.
+
+    seeds: under which each condition of the longest budget ran.
+    """
     verdicts = []
     for factor in factors:
         own = {e.package: e for e in effects if e.term == factor.letter}
         decision, because = _decide([own.get(p) for p in packages], gate, direction)
-        wish = _wish(own.get(packages[-1]) if packages else None, decision, gate, regime)
+        wish = _wish(own.get(packages[-1]) if packages else None, decision, gate, regime, seeds)
         if wish is not None:
             decision, because = wish[0], f"{because}; {wish[1]}"
         if regime == "fixed":
@@ -51,6 +58,7 @@ def judge(
                 because=because,
                 rule=rule_text(gate),
                 evidence=evidence,
+                more_seeds=0 if wish is None else wish[2],
             )
         )
     return tuple(verdicts)
@@ -72,17 +80,35 @@ def _against(verdict: Verdict, before: Verdict | None) -> Verdict:
     return replace(verdict, decision="send_back", because=because)
 
 
-def _wish(effect: Effect | None, decision: Decision, gate: Gate, regime: Regime) -> tuple[Decision, str] | None:
-    """What the gate asks for instead of its decision, where the study allows it and it would help."""
+def _wish(
+    effect: Effect | None, decision: Decision, gate: Gate, regime: Regime, seeds: int
+) -> tuple[Decision, str, int] | None:
+    """What the gate asks for instead of its decision, where the study allows it and it would help; how many seeds."""
     if effect is None or effect.low is None or effect.high is None or regime == "fixed":
         return None
     doubtful = [term for term in effect.aliased_with if len(term.lstrip("-")) == 2]
     if gate.fold_over and doubtful and effect.retained:
-        return "fold_over", f"aliased with {', '.join(doubtful)}: the folded design tells them apart"
-    if gate.more_seeds and decision == "undecided" and abs(effect.estimate) >= gate.smallest_effect:
+        return "fold_over", f"aliased with {', '.join(doubtful)}: the folded design tells them apart", 0
+    if decision == "undecided" and abs(effect.estimate) >= gate.smallest_effect:
+        more = _more_seeds(effect, gate, seeds)
         half = (effect.high - effect.low) / 2.0
-        return "more_seeds", f"half-width {half:.4f}: {gate.more_seeds} more seeds are asked for"
+        return ("more_seeds", f"half-width {half:.4f}: {more} more seeds are asked for", more) if more else None
     return None
+
+
+def _more_seeds(effect: Effect, gate: Gate, seeds: int) -> int:
+    """How many seeds an effect that just matters lacks to be found with POWER, as far as the study allows them.
+
+    All that it allows where the study does not say what matters; 0 where power is not what lacks.
+    """
+    if not gate.more_seeds or not gate.smallest_effect or not effect.se:
+        return gate.more_seeds
+    sd = effect.se * math.sqrt(effect.n) / 2.0
+    try:
+        needed = seeds_needed(gate.smallest_effect, sd, runs=effect.n // seeds, power=POWER, level=gate.level).seeds
+    except AnalysisError:
+        return gate.more_seeds  # no number that could be run is enough
+    return max(0, min(gate.more_seeds, needed - seeds))
 
 
 def _decide(by_budget: Sequence[Effect | None], gate: Gate, direction: Direction) -> tuple[Decision, str]:

@@ -21,7 +21,8 @@ def with_follow_ups(study: Study, decided: Mapping[str, Sequence[Verdict]]) -> S
         if "fold_over" in wanted:
             stages.append(_folded(study, stage))
         elif "more_seeds" in wanted:
-            seeds = _new_seeds(study, study.gate.more_seeds)
+            asked = max(verdict.more_seeds for verdict in decided[stage.name])
+            seeds = _new_seeds(study, asked or study.gate.more_seeds)
             stages.append(replace(_after(stage, f"{stage.name}-more"), seeds=seeds))
     return study if len(stages) == len(study.stages) else replace(study, stages=tuple(stages))
 
