@@ -30,6 +30,8 @@ BEYOND = (
 STAGED = (
     *SMALLER,
     ('preset = "micro"', 'preset = "micro"\n\n[baseline.set]\nhead_dim = 8'),
+    # Workers of another arithmetic would be started afresh at each of its stages.
+    ('kernels = "torch"\ncompute = "fp32"\n', ""),
     ("set = { aspect = 24 }", "set = { aspect = 12 }"),
     ("runs = 50", "runs = 5"),
     ("runs = 20", "runs = 5"),
