@@ -70,17 +70,6 @@ def test_a_stage_may_not_have_the_name_of_what_a_gate_asks_for(wish: str, name: 
     assert len(read("", seeds=f"{other}seeds = [7]").stages) == 2
 
 
-@pytest.mark.parametrize("of_study", ["", 'host = "linux"'])
-def test_a_host_that_no_stage_runs_on_is_refused(of_study: str):
-    text = TEXT.replace('name = "gates"', f'name = "gates"\n{of_study}').replace("{wish}", "")
-    text = text.replace("{design}", 'design = "2^5"').replace("{seeds}", 'seeds = [1]\nhost = "windows"')
-    hosts = "\n[hosts.windows]\nhere = true\n[hosts.linux]\nhere = true\n"
-    with pytest.raises(StudyError, match="no stage runs on host 'linux'") as caught:
-        parse(text + hosts, "s", get_trainer)
-    (problem,) = caught.value.problems
-    assert (text + hosts).splitlines()[problem.line - 1] == "[hosts.linux]"
-
-
 def test_budgets_of_one_kind_rise_also_past_another_kind():
     text = TEXT.replace('budgets = ["5min"]', 'budgets = ["5min", "100 steps", "2min"]')
     values = {"{wish}": "", "{design}": 'design = "2^5"', "{seeds}": "seeds = [1]"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from foldover.core import Problem, Study, StudyError
 from foldover.studyfile.corners import Ground, check_all
@@ -76,9 +76,7 @@ def _read(content: Mapping[str, object], report: Report, trainer_of: TrainerOf, 
         read_host(head_table, ground.hosts, ground.constants)
     stages = read_stages(content, report, ground)
     if None not in stages:
-        whole = [stage for stage in stages if stage is not None]
-        check_wishes(decision, gate, whole, len(factors))
-        _refuse_idle_hosts(root, ground.hosts, {stage.host or head.host for stage in whole})
+        check_wishes(decision, gate, [stage for stage in stages if stage is not None], len(factors))
     if trainer is None:
         return None
     baseline = read_baseline(root.table("baseline", title="[baseline]"), str(head_table.text("trainer")), trainer)
@@ -104,13 +102,6 @@ def _read(content: Mapping[str, object], report: Report, trainer_of: TrainerOf, 
         host=head.host,
         hosts=hosts,
     )
-
-
-def _refuse_idle_hosts(root: Table, hosts: Sequence[str], used: set[str]) -> None:
-    table = root.table("hosts", title="[hosts]")
-    for label in hosts:
-        if table is not None and label not in used:
-            table.problem(label, f"no stage runs on host {label!r}. Leave it out, or name it in `host`.")
 
 
 def _is_one_at_a_time(content: Mapping[str, object]) -> bool:
