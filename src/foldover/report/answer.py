@@ -107,10 +107,12 @@ def _where(effect: Row, label: str) -> str:
 def _retained(effects: list[Row], where: str) -> str:
     letters = list(dict.fromkeys(effect["term"] for effect in effects))
     kept = [letter for letter in letters if any(e["retained"] for e in effects if e["term"] == letter)]
-    if not kept:
-        return f"At {where} no effect of {counted(len(letters), 'factor')} is retained."
     said, factors = f"At {where} the effects of {listed(kept)}", counted(len(letters), "factor")
-    if effects[0]["regime"] == "fixed":
+    is_fixed = effects[0]["regime"] == "fixed"
+    if not kept:
+        says = "stands out: descriptive only" if is_fixed else "is retained"
+        return f"At {where} no effect of {factors} {says}."
+    if is_fixed:
         return f"{said} {'stands' if len(kept) == 1 else 'stand'} out, of {factors}: descriptive only."
     return f"{said} {'is' if len(kept) == 1 else 'are'} retained, of {factors} tested."
 
