@@ -129,7 +129,9 @@ def _artifact_lines(spec: RunSpec, outcome: Outcome) -> dict[str, str]:
     artifact = outcome.artifact
     if artifact is None:
         return {}
-    predicted = outcome.derived.get("artifact_bytes")
+    from foldover.lab.caps import predicted_bytes
+
+    predicted = predicted_bytes(spec.recipe, spec.budget, spec.constants)
     lines = {
         "artifact": artifact.path,
         "artifact_bytes": f"{artifact.bytes:,} (predicted before training: {predicted:,})",

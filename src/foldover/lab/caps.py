@@ -28,15 +28,26 @@ def over_cap(recipe: Recipe, budget: Budget, constants: Values) -> str:
     return _excess(trainer, resolved, budget, constants)
 
 
+def predicted_bytes(recipe: Recipe, budget: Budget, constants: Values) -> int | None:
+    """Of the artifact of a run; None where the recipe makes none."""
+    trainer = get_trainer(recipe.trainer)
+    return _predicted(trainer, trainer.resolve(recipe), budget, constants)
+
+
+def _predicted(trainer: Trainer, resolved: Resolved, budget: Budget, constants: Values) -> int | None:
+    predicted = resolved.derived.get(BYTES)
+    if not isinstance(predicted, int):
+        return None
+    return trainer.predicted_bytes(resolved, budget, constants) if isinstance(trainer, PredictsBytes) else predicted
+
+
 def _excess(trainer: Trainer, resolved: Resolved, budget: Budget, constants: Values) -> str:
-    """The same of what a recipe resolved to; empty also where it gives no artifact."""
-    cap, predicted = budget.artifact_bytes, resolved.derived.get(BYTES)
-    code_bytes = constants.get("code_bytes", 0)
-    if cap is None or not isinstance(predicted, int) or not isinstance(code_bytes, int):
+    """As `over_cap`, of what a recipe resolved to; empty also where it gives no artifact."""
+    cap, code_bytes = budget.artifact_bytes, constants.get("code_bytes", 0)
+    if cap is None or not isinstance(code_bytes, int):
         return ""
-    if isinstance(trainer, PredictsBytes):
-        predicted = trainer.predicted_bytes(resolved, budget, constants)
-    if predicted + code_bytes <= cap:
+    predicted = _predicted(trainer, resolved, budget, constants)
+    if predicted is None or predicted + code_bytes <= cap:
         return ""
     code = f" and {code_bytes:,} bytes of code" if code_bytes else ""
     return (
