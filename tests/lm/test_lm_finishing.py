@@ -165,9 +165,12 @@ def test_an_artifact_is_fitted_under_the_size_that_is_asked_for(packed, tmp_path
     assert 0.99 * cap < outcome.artifact.bytes <= cap
 
 
-def test_a_size_that_nothing_reaches_is_over_the_cap_and_no_crash(tmp_path):
-    _, outcome = trained(spec_of({**OURS, **FAST, "allocate_to_bytes": 900}), tmp_path)
+@pytest.mark.parametrize("lever", ["allocate_to_bytes", "prune_to_bytes"])
+def test_a_size_that_nothing_reaches_is_over_the_cap_and_no_crash(tmp_path, lever):
+    folder, outcome = trained(spec_of({**OURS, **FAST, lever: 900}), tmp_path)
     assert (outcome.status, outcome.artifact, dict(outcome.responses)) == ("over_cap", None, {})
+    events = read_json_lines(folder / "events.jsonl")
+    assert [event["cap"] for event in events if event["event"] == "over_cap"] == [900]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def finish(bench: Bench, val_bpb: float, folder: RunFolder) -> Finished:
             fit_bytes=wanted - code_bytes if wanted else None,
         )
     except BudgetError as error:
-        folder.add_event("over_cap", cap=wanted)
+        folder.add_event("over_cap", cap=wanted or config.correction.prune_to_bytes)
         return Finished(failure=Failure(kind="over_cap", message=str(error)))
     exported = time.perf_counter()
     found = scores_of(reloaded(bench, folder.path / ARTIFACT), config.evaluate)
