@@ -116,7 +116,7 @@ def plan_picked(
             raise DesignError(
                 f"stage `{stage.name}`: {left} too few conditions of `{pick.stage}` for the role {pick.role!r}: the "
                 "others have no result or are picked already",
-                fix="Look at the failures with `foldover status`.",
+                fix="Look at the failures with `foldover status`, or let it pick others by `foldover amend`.",
             )
     return expand(study, stage, conditions, notes=notes)
 
