@@ -12,14 +12,12 @@ from foldover.lab import Session, create, open_session, report_document, run_stu
 STUDIES = Path(__file__).parents[2] / "studies"
 
 # Models of 20 to 60 thousand parameters, fewer seeds and runs; all stages, gates, picks and hosts stay.
-SMALLER = (
-    ("eval_tokens = 16384", "eval_tokens = 1024"),
-    ("low = 16\nhigh = 32", "low = 8\nhigh = 16"),
-    ("low = 1024\nhigh = 4096", "low = 256\nhigh = 512"),
-)
+SMALLER = (("eval_tokens = 16384", "eval_tokens = 1024"),)
 BEYOND = (
     *SMALLER,
-    ("aspect = 24", "aspect = 12"),
+    ("low = 8\nhigh = 24", "low = 8\nhigh = 16"),
+    ("low = 1024\nhigh = 2048", "low = 256\nhigh = 512"),
+    ("aspect = 16", "aspect = 12"),
     ('["40e9 flops", "100e9 flops", "200e9 flops"]', '["40e9 flops", "50e9 flops", "60e9 flops"]'),
     ('["100e9 flops", "200e9 flops", "400e9 flops"]', '["40e9 flops", "60e9 flops"]'),
     ('["200e9 flops"]', '["40e9 flops"]'),
@@ -29,6 +27,8 @@ BEYOND = (
 )
 STAGED = (
     *SMALLER,
+    ("low = 16\nhigh = 32", "low = 8\nhigh = 16"),
+    ("low = 1024\nhigh = 4096", "low = 256\nhigh = 512"),
     ('preset = "micro"', 'preset = "micro"\n\n[baseline.set]\nhead_dim = 8'),
     # Workers of another arithmetic would be started afresh at each of its stages.
     ('kernels = "torch"\ncompute = "fp32"\n', ""),

@@ -180,6 +180,14 @@ def test_what_survives_matching_is_said_quantity_by_quantity():
     assert ends(worse)[0] == "no advantage over c10 is shown that size could explain (the other is better)."
 
 
+def test_an_end_that_is_not_zero_is_not_printed_as_zero():
+    from foldover.lab.sections_sizes import _Gap
+
+    gap = _Gap(other="work", estimate=0.0126, low=0.00034, high=0.0248, how="")
+    assert gap.text(3) == "+0.0126 [+0.0003, +0.0248]"
+    assert gap.text(2) == "+0.0126 [+0.0003, +0.0248]"
+
+
 def test_two_seeds_tell_nothing_of_survival():
     section, _ = anchors(WON, seeds=(1, 2))
     assert all("cannot be told, descriptive only (2 seeds)" in claim for claim in section.claims)

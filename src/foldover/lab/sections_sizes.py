@@ -14,7 +14,7 @@ from foldover.lab.evidence import StageView
 from foldover.lab.sections_bridges import BRIDGE, difference, ordered
 from foldover.planning import Condition
 from foldover.planning.followup import TOLERANCE
-from foldover.report.numbers import MINUS, counted, signed
+from foldover.report.numbers import MINUS, MOST_DECIMALS, counted, signed
 from foldover.report.section import Section, SectionTable, columns, decimals_of
 
 # Quantities that a pick may match, as sentences call them.
@@ -44,6 +44,9 @@ class _Gap:
         """`-0.012 [-0.015, -0.009]`."""
         if self.low is None or self.high is None:
             return f"{signed(self.estimate, decimals)} (no interval)"
+        # An end that is not 0 is not printed as 0: whether it is decides what is said.
+        while decimals < MOST_DECIMALS and any(end and not round(end, decimals) for end in (self.low, self.high)):
+            decimals += 1
         return f"{signed(self.estimate, decimals)} [{signed(self.low, decimals)}, {signed(self.high, decimals)}]"
 
 
