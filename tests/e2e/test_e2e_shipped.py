@@ -28,7 +28,7 @@ BEYOND = (
 STAGED = (
     *SMALLER,
     ("low = 16\nhigh = 32", "low = 8\nhigh = 16"),
-    ("low = 1024\nhigh = 4096", "low = 256\nhigh = 512"),
+    ("low = 512\nhigh = 2048", "low = 256\nhigh = 512"),
     ('preset = "micro"', 'preset = "micro"\n\n[baseline.set]\nhead_dim = 8'),
     # Workers of another arithmetic would be started afresh at each of its stages.
     ('kernels = "torch"\ncompute = "fp32"\n', ""),
