@@ -74,6 +74,22 @@ MISTAKES = [
         'best = 17 },\n    { role = "worst", from = "pilot", worst = 2',
         "more than the 16 of stage pilot",
     ),
+    (
+        'best = 2, budget = "2min" },\n    { role = "worst", from = "pilot", worst = 2',
+        'best = 9, budget = "2min" },\n    { role = "worst", from = "pilot", worst = 8',
+        "with those above it takes 17 conditions, and stage pilot can have 16",
+    ),
+    (
+        'role = "control", from = "screens", condition = "c10"',
+        'role = "control", from = "random", best = 81',
+        "81 conditions are more than the 80 of stage random",
+    ),
+    (
+        'role = "control", from = "screens", condition = "c10"',
+        'role = "one", from = "screens", condition = "c10" }, { role = "control", from = "screens", condition = "c10"',
+        "condition c10 of stage screens is picked already",
+    ),
+    ('matched_to = "screens"\n', 'host = "linux"\nmatched_to = "screens"\n', "stage screens is on another host"),
     ('title = "Linux L40S"', 'title = "Linux L40S"\nthread = 2', "unknown key `thread`. Did you mean `threads`?"),
     ('title = "Linux L40S"', 'title = "Linux L40S"\nthreads = 0', "threads must be at least 1"),
     ("seeds = [101, 102, 103, 104, 105]", "seeds = [36008]", "A confirmation needs new seeds."),
@@ -110,6 +126,19 @@ def test_a_shipped_program_is_read_and_written_back(name):
     assert (again.stages, again.hosts, again.host, again.gate) == (study.stages, study.hosts, study.host, study.gate)
     kinds = {stage.kind for stage in study.stages}
     assert kinds == {"screen", "confirm", "replicate", "search", "bridge", "anchors"}
+
+
+def test_the_studys_own_host_by_its_label_is_no_other_host():
+    own = TEXT.replace('matched_to = "screens"\n', 'host = "windows"\nmatched_to = "screens"\n', 1)
+    assert own != TEXT
+    assert parse(own, "s.toml", get_trainer).stages
+
+
+def test_scaled_counts_are_rounded_up_but_not_by_the_rounding_of_a_double():
+    text = TEXT.replace('budgets = ["5min"]', 'budgets = ["50e9 flops"]')
+    scaled = scale_study(parse(text, "s.toml", get_trainer), 0.55)
+    assert 27_500_000_000 in {b.limit.amount for s in scaled.stages for b in s.budgets}
+    assert 27_500_000_001 not in {b.limit.amount for s in scaled.stages for b in s.budgets}
 
 
 def test_a_scaled_program_is_the_same_but_for_its_budgets():

@@ -53,6 +53,11 @@ class Draft:
     search: Search | None = None
 
     @property
+    def most_conditions(self) -> int | None:
+        """As many as it can have; None where that is not known before it is planned."""
+        return self.search.runs if self.search is not None else self.num_conditions
+
+    @property
     def num_runs(self) -> int | None:
         """At each budget; None where that is not the same, or not known before it is planned."""
         if self.search is not None:
@@ -75,12 +80,16 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What a stage may refer to. earlier: the stages above it, by name; later: names from itself on."""
+    """What a stage may refer to.
+
+    earlier: the stages above it, by name; later: names from itself on; host: that of stages which name none.
+    """
 
     factors: Mapping[str, Factor | None]
     levers: LeverSet | None
     earlier: Mapping[str, Draft]
     later: Sequence[str]
+    host: str
 
 
 def find_stage(table: Table, key: str, name: str | None, known: Known) -> Draft | None:
@@ -116,7 +125,30 @@ def read_picks(table: Table, known: Known) -> tuple[Pick, ...] | None:
         if pick is not None and pick.label and labels.count(pick.label) > 1:
             table.problem_in("pick", index, f"two conditions are called {pick.label!r}.")
             return None
+    if _take_too_many(table, [pick for pick in picks if pick], known):
+        return None
     return None if None in picks else tuple(pick for pick in picks if pick)
+
+
+def _take_too_many(table: Table, picks: Sequence[Pick], known: Known) -> bool:
+    """Whether picks with the same changes take a condition twice, or more of a stage than it can have (noted)."""
+    taken: dict[tuple[str, Values], list[Pick]] = {}
+    for index, pick in enumerate(picks):
+        source = known.earlier.get(pick.stage)
+        if source is None or pick.match:
+            continue
+        same = taken.setdefault((pick.stage, pick.changes), [])
+        problem = ""
+        if pick.condition and any(pick.condition == each.condition for each in same):
+            problem = f"condition {pick.condition} of stage {pick.stage} is picked already: change it, or leave it out."
+        same.append(pick)
+        most, number = source.most_conditions, num_picked(same)
+        if not problem and most is not None and number > most:
+            problem = f"with those above it takes {number} conditions, and stage {pick.stage} can have {most}."
+        if problem:
+            table.problem_in("pick", index, problem)
+            return True
+    return False
 
 
 def num_picked(picks: Sequence[Pick]) -> int:
@@ -271,8 +303,8 @@ def _fits(own: Table, source: Draft, condition: str | None, among: str | None, b
     if among and source.kind is not None and among not in source.roles:
         own.problem("among", f"stage {source.name} has no role {among!r} ({_some(source.roles)}).")
         return False
-    if source.num_conditions is not None and number > source.num_conditions:
-        text = f"{number} conditions are more than the {source.num_conditions} of stage {source.name}."
+    if source.most_conditions is not None and number > source.most_conditions:
+        text = f"{number} conditions are more than the {source.most_conditions} of stage {source.name}."
         own.problem("best" if "best" in own else "worst", text)
         return False
     if budget is None:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from foldover.core import Budget, BudgetError, Limit, Pick, Search, Stage, Study
 from foldover.studyfile.render import render
 
+_ROUNDING = 1e-12  # 5e10 * 0.55 is a few units in the last place over 27,500,000,000
+
 
 def scale_study(study: Study, factor: float) -> Study:
     """The study with its limits times `factor`; whole steps, tokens and FLOPs are rounded up.
@@ -57,5 +59,5 @@ def _scaled(budget: Budget, factor: float) -> Budget:
 def _scaled_limit(limit: Limit, factor: float) -> Limit:
     amount = limit.amount * factor
     if limit.kind != "seconds":
-        amount = math.ceil(round(amount, 6))
+        amount = math.ceil(amount * (1.0 - _ROUNDING))
     return Limit(kind=limit.kind, amount=amount)

@@ -32,7 +32,7 @@ _UNMATCHED = "a baseline must cost as much as what it is matched to"
 
 
 def read_search(
-    table: Table, known: Known, *, budgets: tuple[Budget, ...] | None, seeds: tuple[int, ...] | None
+    table: Table, known: Known, *, budgets: tuple[Budget, ...] | None, seeds: tuple[int, ...] | None, host: str | None
 ) -> Search | None:
     """What the stage says of its search; None if any of it is wrong (noted)."""
     noted = len(table.report.problems)
@@ -41,6 +41,9 @@ def read_search(
     runs, batch = table.whole("runs", at_least=1), table.whole("batch", at_least=1)
     levels = _levels(table, known.factors)
     other = find_stage(table, "matched_to", table.text("matched_to"), known)
+    if other is not None and host is not None and (other.host or known.host) != (host or known.host):
+        text = f"{_UNMATCHED}, and stage {other.name} is on another host: the same limit is another cost there."
+        table.problem("matched_to", text)
     if seeds is not None and len(seeds) != 1:
         table.problem("seeds", "a search takes one seed; its runs count on from there.")
     if strategy is None:

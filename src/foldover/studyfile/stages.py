@@ -83,7 +83,13 @@ def read_stages(content: Mapping[str, object], report: Report, ground: Ground) -
         table = Table(path=("stages", index), title=title, content=item, report=report)
         if "name" in table and names[index] in names[:index]:
             table.problem("name", f"there are two stages named {names[index]!r}.")
-        known = Known(factors=ground.factors, levers=ground.levers, earlier=dict(earlier), later=names[index:])
+        known = Known(
+            factors=ground.factors,
+            levers=ground.levers,
+            earlier=dict(earlier),
+            later=names[index:],
+            host=ground.host,
+        )
         blank = _read_common(table, ground)
         stage = _read_stage(table, blank, known)
         if stage is not None and not _is_accounted_alike(table, stage, stages, ground.host):
@@ -281,7 +287,7 @@ def _read_refine(table: Table, common: _Common, known: Known) -> Stage | None:
 def _read_search(table: Table, common: _Common, known: Known) -> Stage | None:
     if common.reruns != 1:
         table.problem("reruns", "a search decides itself what it runs again.")
-    search = read_search(table, known, budgets=common.budgets, seeds=common.seeds)
+    search = read_search(table, known, budgets=common.budgets, seeds=common.seeds, host=common.host)
     if search is None or common.reruns != 1:
         return None
     return replace(_blank("search"), search=search, matched_to=table.text("matched_to"))
