@@ -106,10 +106,10 @@ def random_batches(view: StageView) -> Section | None:
                 name=f"random-beside-{view.slug}-{len(tables) + 1}",
                 title=f"Batches beside the other ways at {budget} ({view.where})",
                 columns=columns(
-                    "beside", "value:number", "batches_better:count:batches with a better best", "batches:count"
+                    "beside", "value:number", "batches_better:count:batches at or better", "batches:count"
                 ),
                 rows=tuple(
-                    (name, value, sum(view.evidence.sign * (x - value) < 0 for x in values), len(values))
+                    (name, value, sum(view.evidence.sign * (x - value) <= 0 for x in values), len(values))
                     for name, value in marks.items()
                 ),
                 decimals=6,
