@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from foldover.core import Study
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 # Two workers with two threads each wait for each other on two cores; before numpy or torch is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Nothing is timed here, least of all by a machine that does other work too.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ORACLES = ("pandas", "pydoe", "pyDOE", "statsmodels")
 

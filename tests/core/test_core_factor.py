@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from foldover.core import DesignError, Factor
@@ -128,7 +128,6 @@ def test_impossible_factors_are_refused(fields, message):
         Factor(**{"letter": "A", "lever": "x", "low": 1, "high": 2, **fields})
 
 
-@settings(deadline=None)
 @given(st.floats(1e-6, 1e6), st.floats(1.01, 1e3), st.floats(-2, 2), st.sampled_from(["linear", "log"]))
 def test_numbers_survive_decoding_and_encoding(low, ratio, coded, scale):
     factor = Factor(letter="A", lever="x", low=low, high=low * ratio, scale=scale)
@@ -136,7 +135,6 @@ def test_numbers_survive_decoding_and_encoding(low, ratio, coded, scale):
     assert factor.decode(factor.encode(natural)) == pytest.approx(natural, rel=1e-9, abs=1e-12 * low)
 
 
-@settings(deadline=None)
 @given(st.integers(-200, 200), st.integers(1, 300), st.floats(-1, 1))
 def test_whole_numbers_survive_exactly(low, span, coded):
     factor = Factor(letter="A", lever="x", low=low, high=low + span, kind="int")
@@ -145,7 +143,6 @@ def test_whole_numbers_survive_exactly(low, span, coded):
     assert factor.decode(factor.encode(natural)) == natural
 
 
-@settings(deadline=None)
 @given(st.integers(0, 20), st.integers(1, 10), st.floats(-1, 1))
 def test_powers_of_two_survive_exactly(low, span, coded):
     factor = Factor(letter="A", lever="x", low=2**low, high=2 ** (low + span), kind="int", scale="pow2")

@@ -125,7 +125,7 @@ def test_rows_are_the_same_however_they_are_taken(loader: str, tiny: PreparedDat
 
 @both
 @given(before=st.integers(0, 700), after=st.integers(1, 60))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_restored_loader_goes_on_exactly(loader: str, tiny: PreparedData, before: int, after: int) -> None:
     whole, other = new(tiny, loader), new(tiny, loader)
     whole.take(before)

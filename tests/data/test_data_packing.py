@@ -57,7 +57,7 @@ def numbered(lengths: list[int]) -> Documents:
 
 documents = st.lists(st.integers(0, 14), min_size=1, max_size=30).map(numbered)
 row_lengths = st.integers(2, 9)
-relaxed = settings(deadline=None, max_examples=150)
+relaxed = settings(max_examples=150)
 rules = st.sampled_from(["split", "crop"])
 
 

@@ -76,14 +76,14 @@ def test_too_little_text_is_refused() -> None:
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_raw_bytes_of_the_tokens_are_the_bytes_of_the_text(piece_model: bytes, text: str) -> None:
     ids, covered = SentencePieceTokenizer(model=piece_model).encoder().ids_and_bytes(text)
     assert int(covered.sum()) == (len(text.encode()) if len(ids) else 0)
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_raw_bytes_are_the_bytes_of_the_text_even_if_it_is_normalised(folding_model: bytes, text: str) -> None:
     ids, covered = SentencePieceTokenizer(model=folding_model).encoder().ids_and_bytes(text)
     assert (len(ids), int(covered.sum())) == (len(covered), len(text.encode()) if len(ids) else 0)

@@ -40,7 +40,7 @@ def plain_bits(train: list[bytes], val: list[bytes], order: int) -> float:
     return bits / sum(map(len, val))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(train=TEXTS, val=TEXTS, order=st.integers(0, 7))
 def test_bits_agree_with_a_plain_loop(train: list[bytes], val: list[bytes], order: int) -> None:
     expected = [plain_bits(train, val, k) for k in range(order + 1)]

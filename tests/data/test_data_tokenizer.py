@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 import tiktoken
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from foldover.core import DataError
@@ -90,14 +90,12 @@ def _encoding(tokenizer: BytePairTokenizer) -> tiktoken.Encoding:
     return tokenizer.encoding()
 
 
-@settings(deadline=None)
 @given(text=st.text())
 def test_any_text_decodes_to_itself(tokenizer: BytePairTokenizer, text: str) -> None:
     encoding = _encoding(tokenizer)
     assert encoding.decode_bytes(encoding.encode_ordinary(text)) == text.encode()
 
 
-@settings(deadline=None)
 @given(text=st.text())
 def test_token_bytes_add_up_on_any_text(tokenizer: BytePairTokenizer, text: str) -> None:
     ids = np.array(_encoding(tokenizer).encode_ordinary(text), dtype=np.int64)

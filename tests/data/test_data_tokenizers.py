@@ -65,7 +65,7 @@ def test_the_byte_tokenizer_has_the_bytes_and_the_specials() -> None:
         st.sampled_from(["word", "Two words", "\n", "\n\n", " ", "\r\n", "12345", "don't!", "é", "\t"]), max_size=40
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_ids_of_a_text_in_blocks_are_those_of_the_whole(parts: list[str]) -> None:
     text = "".join(parts)
     for pattern in (None, GPT2_PATTERN, CL100K_PATTERN):

@@ -47,7 +47,7 @@ def generator_sets(draw, *, least_length=2):
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(generator_sets())
 def test_columns_of_a_regular_fraction_are_orthogonal_and_balanced(made):
     k, generators = made
@@ -58,7 +58,7 @@ def test_columns_of_a_regular_fraction_are_orthogonal_and_balanced(made):
     assert all(_dot(a, b) == 0 for a, b in _pairs(columns))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(generator_sets())
 def test_defining_words_with_the_identity_form_a_group(made):
     words = {Word.parse(word) for word in defining_relation(made[1])} | {Word(mask=0)}
@@ -66,7 +66,7 @@ def test_defining_words_with_the_identity_form_a_group(made):
     assert all(a * b in words for a, b in itertools.product(words, repeat=2))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(generator_sets())
 def test_every_defining_word_is_constant_over_the_rows(made):
     k, generators = made
@@ -76,7 +76,7 @@ def test_every_defining_word_is_constant_over_the_rows(made):
         assert products == {float(word.sign)}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(generator_sets())
 def test_pattern_from_the_words_is_that_from_the_runs(made):
     k, generators = made
@@ -85,7 +85,7 @@ def test_pattern_from_the_words_is_that_from_the_runs(made):
     assert wordlength_pattern_of_columns(masks, k - len(generators)) == pattern
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(generator_sets())
 def test_aliasing_is_mutual(made):
     k, generators = made
@@ -93,7 +93,7 @@ def test_aliasing_is_mutual(made):
     assert all(effect in aliases[other] for effect, others in aliases.items() for other in others if other in aliases)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(generator_sets())
 def test_rank_counts_the_alias_sets_of_main_effects_and_interactions(made):
     k, generators = made
@@ -104,7 +104,7 @@ def test_rank_counts_the_alias_sets_of_main_effects_and_interactions(made):
     assert estimability(design, "main+2fi").rank == len(distinct)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(generator_sets())
 def test_full_fold_over_of_resolution_iii_is_iv(made):
     k, generators = made
@@ -115,7 +115,7 @@ def test_full_fold_over_of_resolution_iii_is_iv(made):
     assert folded.resolution == resolution(folded.words)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(generator_sets(), st.data())
 def test_words_of_a_fold_over_hold_in_both_halves(made, data):
     k, generators = made
@@ -135,7 +135,7 @@ def test_words_of_a_fold_over_hold_in_both_halves(made, data):
         assert products == {float(word.sign)}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(3, 5), st.integers(1, 2), st.integers(0, 10**6))
 def test_blocks_of_a_full_factorial_are_balanced_in_every_factor(k, b, seed):
     blocked = block(full_factorial(_factors(k)), 2**b, seed=seed)
@@ -145,7 +145,7 @@ def test_blocks_of_a_full_factorial_are_balanced_in_every_factor(k, b, seed):
         assert all(sum(column) == 0 for column in zip(*rows, strict=True))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 5), st.integers(0, 10**9), st.integers(2, 3))
 def test_run_order_is_always_a_permutation(k, seed, times):
     design = replicate(full_factorial(_factors(k), seed=seed), times)
@@ -205,13 +205,13 @@ def designs_of_any_kind(draw):
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(designs_of_any_kind())
 def test_json_round_trip_of_any_design(design):
     assert from_json(to_json(design)) == design
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(designs_of_any_kind())
 def test_csv_round_trip_of_any_design(design):
     assert from_csv(to_csv(design)) == design

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from foldover.evaluation.windows import (
@@ -38,7 +38,6 @@ def test_a_unit_shorter_than_a_window_is_one_window_and_one_of_a_token_none() ->
 sizes = st.lists(st.integers(1, 40), min_size=1, max_size=4)
 
 
-@settings(deadline=None)
 @given(sizes, st.integers(1, 12), st.integers(1, 12), st.integers(1, 30), st.booleans())
 def test_each_position_is_scored_once_with_the_context_that_is_due(
     lengths: list[int], context: int, stride: int, chunk: int, is_reset: bool
@@ -64,7 +63,6 @@ def test_each_position_is_scored_once_with_the_context_that_is_due(
     assert sum(len(windows_in(split, c)) for c in chunks) == len(split)
 
 
-@settings(deadline=None)
 @given(sizes, st.integers(1, 60))
 def test_a_smaller_stride_never_scores_fewer_tokens(lengths: list[int], at_once: int) -> None:
     ends = units(*lengths)

@@ -38,7 +38,7 @@ def test_options_above_the_hull_are_never_worth_it() -> None:
     assert hull(options) == [0, 2, 5]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(tensors=st.lists(OPTIONS, min_size=1, max_size=4), cap=st.integers(1, 200))
 def test_no_choice_on_the_frontier_is_beaten_by_any_other(tensors: list[list[Option]], cap: int) -> None:
     options = {str(i): found for i, found in enumerate(tensors)}

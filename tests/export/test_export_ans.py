@@ -53,7 +53,7 @@ def test_streams_are_those_of_a_coder_written_with_plain_integers(count: int) ->
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 400), st.integers(0, 3000), st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_decoding_gives_back_what_was_encoded(seed: int, size: int, count: int, tables: int) -> None:
     rng = np.random.default_rng(seed)
     counts = rng.exponential(size=(tables, size)) ** 4 * (rng.random((tables, size)) < 0.7)

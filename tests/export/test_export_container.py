@@ -83,7 +83,7 @@ def any_parts(draw: st.DrawFn) -> Part:
 
 
 @given(st.lists(any_parts(), max_size=5), st.sampled_from(CODECS), st.binary(max_size=40))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_reading_gives_back_every_bit_and_so_does_the_reader_of_plain_python(
     parts: list[Part], codec: str, blob: bytes
 ) -> None:

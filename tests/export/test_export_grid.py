@@ -264,7 +264,7 @@ def test_rows_of_very_different_sizes_share_a_tensor() -> None:
         assert relative(row, value) < 1e-4
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     weights=hnp.arrays(
         np.float32,
@@ -288,7 +288,7 @@ def test_any_matrix_comes_back_within_half_a_step_of_each_line(weights: np.ndarr
     assert (np.abs(weights.astype(np.float64) - values) <= 0.5 * width * (1 + 1e-6) + slack + smallest).all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     weights=hnp.arrays(
         np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=16), elements=st.floats(-4, 4, width=32)
@@ -301,7 +301,7 @@ def test_rounding_what_was_rounded_changes_nothing(weights: np.ndarray, kind: st
     assert np.array_equal(restored(once, Scheme(format=kind)), once)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     weights=hnp.arrays(
         np.float32,

@@ -39,7 +39,7 @@ def assert_same_words(in_c: NativeLoops, slots: np.ndarray, packed: np.ndarray, 
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 5000), st.sampled_from([1, 2, 7, 8, 511, 512, 513, 2048]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_words_of_any_frequencies_are_the_same(in_c: NativeLoops, seed: int, count: int, lanes: int) -> None:
     rng = np.random.default_rng(seed)
     packed = every_frequency()
@@ -73,7 +73,7 @@ def test_a_slot_that_is_not_there_is_refused(in_c: NativeLoops, slot: int) -> No
     st.sampled_from(["i1", "i2", "i4"]),
     st.sampled_from([(0, 0), (0, 5), (5, 0), (1, 1), (1, 300), (300, 1), (17, 65)]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_slots_and_counts_are_the_same(in_c: NativeLoops, seed: int, kind: str, shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(seed)
     size = 255 if kind == "i1" else 2047

@@ -44,7 +44,7 @@ def test_the_residual_is_nearly_the_best_of_its_rank() -> None:
         assert 0.8 * np.square(best[:rank]).sum() < reduced <= np.square(best[:rank]).sum() * (1 + 1e-6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     rows=st.integers(1, 20),
     columns=st.integers(1, 20),

@@ -79,7 +79,7 @@ def test_what_calibration_measured_moves_with_the_units() -> None:
     assert moved.gradients["m.output"].tolist() == list(range(8))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=st.integers(1, 12), columns=st.integers(1, 12), fraction=st.floats(0, 0.99), seed=st.integers(0, 99))
 def test_exactly_the_smallest_weights_are_pruned(rows: int, columns: int, fraction: float, seed: int) -> None:
     weights = np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float32)

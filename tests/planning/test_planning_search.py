@@ -117,7 +117,7 @@ def test_a_search_cut_in_the_middle_of_a_batch_asks_for_the_rest_of_it(quick_stu
     assert after.runs == full.runs[: len(after.runs)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cost=st.integers(540, 40_000), name=st.sampled_from(["halving", "hyperband", "population"]))
 def test_whatever_fits_a_cost_is_run(quick_study, resolve, cost, name):
     stage = stage_of(name, cost=float(cost))

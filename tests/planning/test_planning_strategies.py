@@ -248,7 +248,7 @@ def test_a_race_measures_regret_by_the_truth():
     assert table.cost_to_region == pytest.approx(9.0 * table.runs_to_region)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(2, 4), min_size=1, max_size=4), st.integers(0, 5))
 def test_neighbours_differ_in_one_step(sizes, seed):
     space = Space(levels={letter: tuple(map(float, range(n))) for letter, n in zip("ABCD", sizes, strict=False)})

@@ -101,7 +101,7 @@ def test_power_from_simulated_variances_is_the_same_every_time() -> None:
     assert power_of(0.5, 1.0, 16, 2, block=False) == first
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.1, 2.0), st.integers(2, 10), st.floats(0.2, 3.0))
 def test_power_rises_with_effect_and_seeds_and_falls_with_noise(effect: float, seeds: int, sd: float) -> None:
     power = power_of(effect, sd, 16, seeds).power
@@ -114,7 +114,7 @@ def test_sign_of_the_effect_does_not_matter() -> None:
     assert power_of(-0.5, 1.0, 16, 5).power == pytest.approx(power_of(0.5, 1.0, 16, 5).power)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0.3, 2.0), st.sampled_from([0.5, 0.8, 0.9]))
 def test_seeds_needed_is_the_smallest_number(effect: float, target: float) -> None:
     found = seeds_needed(effect, 1.0, 16, terms=5, power=target)

@@ -67,7 +67,7 @@ ODD = st.one_of(
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_spoiled_file_is_a_study_or_a_study_error(data):
     text, study_of = GOOD
     content = copy.deepcopy(tomllib.loads(text))
@@ -92,7 +92,6 @@ def test_a_spoiled_file_is_a_study_or_a_study_error(data):
 
 
 @given(cut=st.integers(0, 1200), junk=st.text(max_size=3))
-@settings(deadline=None)
 def test_a_file_cut_anywhere_is_a_study_or_a_study_error(cut, junk):
     text, study_of = GOOD
     problems_of(study_of, text[:cut] + junk + text[cut + len(junk) :])

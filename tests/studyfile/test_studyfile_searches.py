@@ -234,7 +234,7 @@ ODD = """
 
 
 @given(st.lists(st.tuples(st.integers(0, 200), st.sampled_from(ODD.split())), min_size=1, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_spoiled_search_is_a_study_or_a_study_error(changes):
     """Whatever stands there; and a study has all of its stages."""
     lines = SEARCHES.splitlines()
