@@ -105,9 +105,7 @@ def random_batches(view: StageView) -> Section | None:
             SectionTable(
                 name=f"random-beside-{view.slug}-{len(tables) + 1}",
                 title=f"Batches beside the other ways at {budget} ({view.where})",
-                columns=columns(
-                    "beside", "value:number", "batches_better:count:batches at or better", "batches:count"
-                ),
+                columns=columns("beside", "value:number", "batches_better:count:batches at or better", "batches:count"),
                 rows=tuple(
                     (name, value, sum(view.evidence.sign * (x - value) <= 0 for x in values), len(values))
                     for name, value in marks.items()
