@@ -24,7 +24,7 @@ help:
 	@echo "make race       strategies at equal cost on the simulator, 500 times"
 	@echo "make pairing    what common seeds save, on real runs of micro"
 	@echo "make replicate  the published program of 613 runs on the simulator, 200 times, and its page"
-	@echo "make replicate-cpu  the same program with real training at CPU size (an hour on two busy cores), and its page"
+	@echo "make replicate-cpu  the same program with real training at CPU size (three quarters of an hour on two cores), and its page"
 	@echo "make bench-export  the artifact's bytes, losses and speed beside the public ways to store a model"
 	@echo "make fuzz       hostile artifacts for FUZZ_SECONDS seconds"
 	@echo "make calibrate  coverage and error rates of the statistics, by simulation"
