@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from foldover.core import Design, Stage, Study, Values, natural_levels
+from foldover.core import Design, RunSpec, Stage, Study, Values, natural_levels
 from foldover.lab.staging import cost_of, plan_stage
 from foldover.planning import Condition, Cost, Plan, expand, expected_runs, most_runs, space_of
 from foldover.ports import Trainer
@@ -214,6 +214,13 @@ def _later_outline(study: Study, trainer: Trainer, stage: Stage, dearest: Condit
     if stage.search is not None and stage.search.runs is not None:
         number = stage.search.runs
     copies = [replace(dearest, label=f"{stage.kind}-{i}") for i in range(number)]
+    undesigned = _undesigned(study, trainer, stage, expand(study, stage, copies).runs, jobs)
+    is_upper = stage.kind in ("confirm", "refine") and not stage.picks
+    return replace(undesigned, num_conditions=number, is_upper=is_upper)
+
+
+def _undesigned(study: Study, trainer: Trainer, stage: Stage, runs: Sequence[RunSpec], jobs: int) -> OutlineStage:
+    """A stage whose conditions the results of others decide, each run one of them. runs: as dear as they can be."""
     return OutlineStage(
         name=stage.name,
         kind=stage.kind,
@@ -224,9 +231,9 @@ def _later_outline(study: Study, trainer: Trainer, stage: Stage, dearest: Condit
         design=None,
         conditions=(),
         trunks=(),
-        num_conditions=number,
-        cost=cost_of(study, trainer, expand(study, stage, copies).runs, jobs=jobs),
-        is_upper=stage.kind in ("confirm", "refine") and not stage.picks,
+        num_conditions=len(runs),
+        cost=cost_of(study, trainer, runs, jobs=jobs),
+        is_upper=False,
         notes=(),
     )
 
@@ -253,22 +260,7 @@ def _rungs_outline(study: Study, trainer: Trainer, stage: Stage, dearest: Condit
     ]
     if not counts[-1]:
         notes.append(f"the cost does not pay for a run of {stage.budgets[-1].label()}, which is the one that counts")
-    return OutlineStage(
-        name=stage.name,
-        kind=stage.kind,
-        budgets=tuple(budget.label() for budget in stage.budgets),
-        seeds=stage.seeds,
-        reruns=stage.reruns,
-        host=study.host_of(stage),
-        design=None,
-        conditions=(),
-        trunks=(),
-        num_conditions=len(runs),
-        cost=cost_of(study, trainer, runs, jobs=jobs),
-        is_upper=False,
-        notes=tuple(notes),
-        is_expected=True,
-    )
+    return replace(_undesigned(study, trainer, stage, runs, jobs), notes=tuple(notes), is_expected=True)
 
 
 def _baseline(study: Study, trainer: Trainer) -> Condition:
