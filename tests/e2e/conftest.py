@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import subprocess
 import sys
 import time
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from foldover.core import RunRecord
-from foldover.lab import open_session
+from foldover.core import RunRecord, Settings
+from foldover.lab import Session, create, open_session, run_study
 from foldover.ledger import Ledger
 from foldover.rundir import RunRoot, damage, read_ended
 
@@ -118,6 +119,39 @@ def until() -> Callable[[Callable[[], object]], None]:
             time.sleep(0.005)
 
     return wait
+
+
+@pytest.fixture
+def killed_twice(
+    start: Start,
+    foldover: Callable[..., tuple[int, str, str]],
+    folder: Folder,
+    until: Callable[..., None],
+    tmp_path: Path,
+) -> Callable[[Path], tuple[Session, Session]]:
+    """Runs a study in one go, and in `folder` killed after a third and two thirds of it; both agree in what was run."""
+
+    def run(study: Path) -> tuple[Session, Session]:
+        whole = create(study, tmp_path / "whole")
+        run_study(whole, Settings(jobs=2))
+        total = sum(len(plan.runs) for plan in whole.workspace.plans())
+        command, killed = ("run", study, "--dir", folder.root, "--jobs", "2", "--quiet"), 0
+        for goal in (total // 3, 2 * total // 3):
+            process = start(*command)
+            until(lambda goal=goal, process=process: len(folder.runs.ended()) >= goal or process.poll() is not None)
+            process.kill()
+            killed += process.wait() == -signal.SIGKILL
+        assert killed, "all calls ended by themselves: nothing was tested"
+        code, _, err = foldover(*command)
+        assert code == 0, err
+        folder.assert_whole()
+        again = open_session(folder.root)
+        assert again.workspace.plans() == whole.workspace.plans()
+        code, out, _ = foldover("verify", folder.root)
+        assert (code, out.strip()) == (0, "run folders, ledger, decisions and report agree")
+        return whole, again
+
+    return run
 
 
 @pytest.fixture

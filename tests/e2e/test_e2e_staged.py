@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import pytest
-
-from foldover.core import Settings
-from foldover.lab import create, open_session, run_study
 
 STAGED = Path(__file__).parents[2] / "studies" / "staged-screening.toml"
 PACE = 0.0001
@@ -38,26 +34,9 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_program_that_is_killed_goes_on_and_ends_the_same(start, foldover, folder, small, until, tmp_path):
-    whole = create(small, tmp_path / "whole")
-    run_study(whole, Settings(jobs=2))
-    total = sum(len(plan.runs) for plan in whole.workspace.plans())
-    killed = 0
-    for goal in (total // 3, 2 * total // 3):
-        process = start("run", small, "--dir", folder.root, "--jobs", "2", "--quiet")
-        until(lambda goal=goal, process=process: len(folder.runs.ended()) >= goal or process.poll() is not None)
-        process.kill()
-        killed += process.wait() == -signal.SIGKILL
-    assert killed, "all calls ended by themselves: nothing was tested"
-    code, _, err = foldover("run", small, "--dir", folder.root, "--jobs", "2", "--quiet")
-    assert code == 0, err
-    folder.assert_whole()
-    again = open_session(folder.root)
-    assert again.workspace.plans() == whole.workspace.plans()
+def test_a_program_that_is_killed_goes_on_and_ends_the_same(killed_twice, small):
     decided = [
         [(d.stage, v.subject, v.decision, v.because) for d in session.workspace.decisions() for v in d.verdicts]
-        for session in (whole, again)
+        for session in killed_twice(small)
     ]
     assert decided[0] == decided[1]
-    code, out, _ = foldover("verify", folder.root)
-    assert (code, out.strip()) == (0, "run folders, ledger, decisions and report agree")
