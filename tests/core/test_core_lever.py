@@ -333,6 +333,27 @@ def test_what_sparse_values_leave_out_is_at_its_default():
     assert bind(Phased, Values(rate=0.2)) == Phased(rate=0.2, pack=False, bits=6)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grown:
+    rate: float = lever(0.1, "Of training.", low=0.0, high=1.0)
+    pause: float = lever(0.0, "Came later.", low=0.0, high=9.0, neutral=0.0, is_later=True)
+
+
+def test_sparse_values_leave_out_later_levers_that_nobody_set():
+    grown = levers_of(Grown, is_sparse=True)
+    assert grown.defaults() == Values(rate=0.1)
+    assert grown.complete({"pause": 2.0}) == Values(rate=0.1, pause=2.0)
+    assert grown.value("pause", Values(rate=0.1)) == 0.0
+    assert bind(Grown, Values(rate=0.1)) == Grown(rate=0.1, pause=0.0)
+    assert grown.at_rest_after_training(Values(rate=0.1, pause=2.0)) == Values(rate=0.1, pause=2.0)
+    assert levers_of(Grown).defaults() == Values(rate=0.1, pause=0.0)
+
+
+def test_a_later_lever_is_neutral_by_default():
+    with pytest.raises(ValueError, match="its default must be its neutral value"):
+        Lever(name="pause", kind="float", default=1.0, neutral=0.0, doc=".", is_later=True)
+
+
 def test_a_lever_of_training_without_a_value_is_still_a_mistake():
     with pytest.raises(RecipeError, match="no value for lever `rate`"):
         bind(Phased, Values(bits=4))

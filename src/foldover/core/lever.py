@@ -43,6 +43,7 @@ class Lever:
     rate); `fires` names the event that proves it acted ("" when it has none). `aliases` are other names that
     `LeverSet.find` accepts. `needs` names the lever without which this one does nothing: `a.b` for one that must
     be off its neutral value, `a.b=x|y` for one that must have one of these values ("" when it always acts).
+    is_later: it came after recipes had been digested, and is neutral by default.
     """
 
     name: str
@@ -62,6 +63,11 @@ class Lever:
     aliases: tuple[str, ...] = ()
     needs: str = ""
     pattern: str = ""
+    is_later: bool = False
+
+    def __post_init__(self) -> None:
+        if self.is_later and self.default != self.neutral:
+            raise ValueError(f"recipes did without `{self.name}`: its default must be its neutral value")
 
     @property
     def group(self) -> str:
@@ -72,6 +78,11 @@ class Lever:
     def short_name(self) -> str:
         """The last component of the path."""
         return self.name.rpartition(".")[2]
+
+    @property
+    def may_be_left_out(self) -> bool:
+        """Whether sparse values do without it where nobody set it."""
+        return self.is_later or self.phase != "train"
 
     def domain(self) -> str:
         """The allowed values, in words."""
@@ -146,8 +157,8 @@ class Lever:
 class LeverSet(Mapping[str, Lever]):
     """The levers of one trainer, in order of declaration.
 
-    is_sparse: whether complete values leave out levers of the phases after training that nobody set: they are then at
-    their defaults. A recipe so keeps its digest where such a lever is added.
+    is_sparse: whether complete values leave out levers that nobody set, of the phases after training and later ones:
+    they are then at their defaults. A recipe so keeps its digest where such a lever is added.
     """
 
     def __init__(self, levers: tuple[Lever, ...], *, is_sparse: bool = False) -> None:
@@ -239,8 +250,8 @@ class LeverSet(Mapping[str, Lever]):
         return Values({**values, **rest})
 
     def defaults(self) -> Values:
-        """Every lever at its default, those of later phases left out of sparse values."""
-        kept = (lever for lever in self._levers.values() if lever.phase == "train" or not self._is_sparse)
+        """Every lever at its default, but for what sparse values leave out."""
+        kept = (lever for lever in self._levers.values() if not (self._is_sparse and lever.may_be_left_out))
         return Values({lever.name: lever.default for lever in kept})
 
     def complete(self, values: Mapping[str, object], base: Values | None = None) -> Values:
@@ -272,6 +283,7 @@ def lever(
     aliases: tuple[str, ...] = (),
     needs: str = "",
     pattern: str = "",
+    is_later: bool = False,
 ) -> Any:
     """Declare a lever: a dataclass field whose metadata holds everything but its name and type."""
     metadata = {
@@ -290,6 +302,7 @@ def lever(
         "aliases": aliases,
         "needs": needs,
         "pattern": pattern,
+        "is_later": is_later,
     }
     return field(default=default, metadata={_METADATA_KEY: metadata})
 

@@ -112,9 +112,9 @@ def effective_values(values: Values) -> Values:
 
 
 def _matters(name: str, values: Values) -> bool:
-    """Whether a lever acts, and, in what is done after training, does so off its default: there none need be given."""
+    """Whether a lever acts, and, where it need not be given, does so off its default."""
     lever = LEVERS[name]
-    return LEVERS.acts(name, values) and (lever.phase == "train" or values[name] != lever.default)
+    return LEVERS.acts(name, values) and (not lever.may_be_left_out or values[name] != lever.default)
 
 
 def check_recipe(values: Values) -> None:
