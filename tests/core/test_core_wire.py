@@ -225,6 +225,7 @@ def damaged(**changes: object) -> str:
         (damaged(levels=[float("inf")]), r"RunSpec.levels\[0\] has a value of the wrong kind"),
         (damaged(budget={"limit": {"kind": "days", "amount": 1}}), "RunSpec.budget.limit.kind"),
         (damaged(budget={"limit": {"kind": "steps", "amount": -1}}), "RunSpec.budget.limit cannot be"),
+        (damaged(budget={"limit": {"kind": "steps", "amount": 10**400}}), "RunSpec.budget.limit.amount has a value"),
         (json.dumps({}), "RunSpec lacks the fields"),
     ],
 )

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,20 @@ def test_files_that_are_no_artifacts_are_refused(tmp_path: Path) -> None:
         read_artifact(tmp_path / "x")
     with pytest.raises(ArtifactError, match="cannot be read"):
         read_artifact(tmp_path / "absent")
+    for endless in (tmp_path, Path("/dev/null")):  # as /dev/zero would be, or a pipe that nothing comes through
+        with pytest.raises(ArtifactError, match="no file that can be read whole"):
+            read_artifact(endless)
+
+
+def test_a_large_file_that_is_no_artifact_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(1 << 28)
+    tracemalloc.start()
+    with pytest.raises(ArtifactError, match="not an artifact"):
+        read_artifact(tmp_path / "large")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
 
 
 def edited(change: Callable[[Any], object], codec: str = "ans") -> bytes:

@@ -2,12 +2,13 @@
 
 A fuzz target of its own: `make fuzz` runs this file, for FUZZ_SECONDS or for so many inputs. Inputs are random bytes,
 valid artifacts of every codec with bytes changed, the same with the checksum made right again, and the same with
-fields of the header replaced, so that every check behind the checksum is met.
+fields of the header replaced, so that every check behind the checksum is met. What is read is restored to weights too.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import hashlib
 import json
@@ -28,6 +29,7 @@ from foldover.core import ArtifactError, Values
 from foldover.export.container import pack_artifact, read_artifact, read_header
 from foldover.export.envelope import seal, unseal
 from foldover.export.parts import Part, StoredTensor
+from foldover.export.restore import restore_tensor
 
 # Address space beyond what the process has when it begins; no input may need more.
 MOST_BYTES = 1 << 30
@@ -73,6 +75,7 @@ def seeds() -> list[bytes]:
         tensor("e.bytes", Part(name="left", array=rng.integers(0, 4, 99).astype("u1"), kind="bytes")),
         tensor("f.empty", Part(name="codes", array=np.zeros((0, 5), dtype="i1"), kind="codes")),
     ]
+    tensors += [whole(rng, "g.whole", 0), whole(rng, "h.groups", 8)]
     blobs = {"tokenizer": bytes(rng.integers(0, 99, 300).astype("u1")), "empty": b""}
     header = {"levers": {"model.depth": 2, "text": "é"}, "digests": ["0" * 64]}
     codecs = ("ans", "auto", "raw", "zlib", "zstd", "lzma", "brotli")
@@ -83,6 +86,33 @@ def seeds() -> list[bytes]:
 def tensor(name: str, *parts: Part) -> StoredTensor:
     shape = parts[0].array.shape
     return StoredTensor(name=name, shape=shape, scheme="grid", settings=Values(bits=6, rule="row"), parts=parts)
+
+
+def whole(rng: np.random.Generator, name: str, group: int) -> StoredTensor:
+    """A tensor that can be restored, with every part that may be there."""
+
+    def codes(*shape: int) -> np.ndarray:
+        return rng.integers(-2, 2, shape).astype("i1")
+
+    def halves(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype("f2")
+
+    return StoredTensor(
+        name=name,
+        shape=(12, 20),
+        scheme="grid",
+        settings=Values(format="int6", exponent=1, group=group, lqer_group=6),
+        parts=(
+            Part(name="codes", array=codes(12, 20), kind="codes"),
+            Part(name="scales", array=halves(12, 3 if group else 1), kind="float"),
+            Part(name="columns", array=halves(20), kind="float"),
+            Part(name="left", array=halves(12, 2), kind="float"),
+            Part(name="right", array=halves(2, 20), kind="float"),
+            Part(name="lqer_left", array=codes(12, 3), kind="codes"),
+            Part(name="lqer_right", array=codes(3, 20), kind="codes"),
+            Part(name="lqer_scales", array=halves(1 + 3 * 4), kind="float"),
+        ),
+    )
 
 
 def changed(rng: random.Random, valid: list[bytes]) -> bytes:
@@ -148,9 +178,12 @@ def change_field(rng: random.Random, plain: object) -> None:
 
 def attempt(data: bytes, reader=read_artifact) -> str:
     try:
-        reader(data)
+        tensors = reader(data).tensors
     except ArtifactError:
         return "refused"
+    for each in tensors:
+        with contextlib.suppress(ArtifactError):
+            restore_tensor(each)
     return "read"
 
 
@@ -173,7 +206,9 @@ def main() -> int:
     valid = seeds()
     for data in valid:
         read_header(data)
-        read_artifact(data)
+        for each in read_artifact(data).tensors:
+            if each.name in ("g.whole", "h.groups"):
+                restore_tensor(each)
     limited()
     signal.signal(signal.SIGALRM, stuck)
     rng = random.Random(options.seed)  # noqa: S311 (nothing is secret)

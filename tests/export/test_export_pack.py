@@ -250,6 +250,8 @@ def part(name: str, *shape: int, dtype: type = np.float16, value: float = 1.0) -
 
 
 CODES = Part(name="codes", array=np.ones((4, 6), dtype=np.int8), kind="codes")
+LQER = (CODES, part("scales", 4, 1), part("lqer_left", 4, 2), part("lqer_right", 2, 6))
+GROUPS = {"exponent": 0, "lqer_group": 2}
 
 
 @pytest.mark.parametrize(
@@ -267,6 +269,12 @@ CODES = Part(name="codes", array=np.ones((4, 6), dtype=np.int8), kind="codes")
         grid(parts=(CODES, part("scales", 4, 1), part("left", 4, 2), part("right", 3, 6))),
         grid(parts=(CODES, part("scales", 4, 1), part("other", 4, 2))),
         grid(parts=(CODES, part("scales", 4, 1), part("lqer_left", 4, 2), part("lqer_right", 2, 6))),
+        grid(parts=(*LQER, part("lqer_scales", 14)), settings=GROUPS),
+        grid(parts=(*LQER, part("lqer_scales", 7, 1)), settings=GROUPS),
+        grid(parts=(*LQER, part("lqer_scales", 7)), settings={"exponent": 0, "lqer_group": 0}),
+        grid(
+            parts=(*LQER[:2], part("lqer_left", 4, 0), part("lqer_right", 0, 6), part("lqer_scales")), settings=GROUPS
+        ),
         grid(settings={"exponent": 10**6}),
         grid(settings={"exponent": 1.5}),
         grid(settings={"exponent": 200}),
@@ -282,6 +290,18 @@ def test_stored_tensors_that_cannot_be_are_refused_by_name(broken: StoredTensor)
     assert restore_tensor(grid()).tolist() == [[1.0] * 6] * 4
     with pytest.raises(ArtifactError, match="stored tensor `w` cannot be restored"):
         restore_tensor(broken)
+
+
+@pytest.mark.parametrize("group", [6, 64, 2**40, 2**80])
+def test_a_group_that_is_longer_than_a_row_takes_no_memory_for_what_is_not_there(group: int) -> None:
+    scales = Part(name="lqer_scales", array=np.array([1, 2, 3], dtype=np.float16), kind="float")
+    found = restore_tensor(grid(parts=(*LQER, scales), settings={"exponent": 0, "lqer_group": group}))
+    assert found.tolist() == [[1.0 + 2.0 + 3.0] * 6] * 4
+
+
+def test_a_correction_of_rank_zero_adds_nothing() -> None:
+    parts = (*LQER[:2], part("lqer_left", 4, 0), part("lqer_right", 0, 6), part("lqer_scales", 1))
+    assert restore_tensor(grid(parts=parts, settings=GROUPS)).tolist() == [[1.0] * 6] * 4
 
 
 # Selective pruning

@@ -131,7 +131,10 @@ def _read_scalar(hint: Any, plain: object, where: str) -> object:
     if hint is type(None) and plain is None:
         return None
     if hint is float and isinstance(plain, int | float) and not isinstance(plain, bool):
-        return float(plain)
+        try:
+            return float(plain)
+        except OverflowError:  # JSON's whole numbers have no end
+            raise _mismatch(where, plain) from None
     if isinstance(hint, type) and type(plain) is hint:
         return plain
     raise _mismatch(where, plain)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 import struct
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def seal(header: object, payload: bytes) -> bytes:
 def unseal(data: bytes) -> tuple[dict[str, Any], memoryview]:
     """Header and payload. Raises ArtifactError for anything but a whole artifact of this version."""
     if len(data) < _CHECKED_FROM or data[: len(MAGIC)] != MAGIC:
-        raise ArtifactError("this is not an artifact of foldover", fix="Give the file that `foldover export` wrote.")
+        raise _foreign()
     _, version, codec, zero, stored, size, total = _PREAMBLE.unpack_from(data)
     if version != VERSION:
         raise ArtifactError("the artifact has another version", value=version, fix=f"This foldover reads {VERSION}.")
@@ -65,15 +66,26 @@ def unseal(data: bytes) -> tuple[dict[str, Any], memoryview]:
 
 
 def read_bytes(source: Path | bytes) -> bytes:
-    """The whole file. Raises ArtifactError if there is none or it is too large to be an artifact."""
+    """The whole file. Raises ArtifactError if there is none or it cannot be an artifact: then it is not read."""
     if isinstance(source, bytes):
         return source
     try:
-        if source.stat().st_size > MOST_FILE_BYTES:
-            raise ArtifactError(f"an artifact has at most {MOST_FILE_BYTES} bytes", value=source.stat().st_size)
-        return source.read_bytes()
+        facts = source.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise ArtifactError(f"{source} is no file that can be read whole")
+        if facts.st_size > MOST_FILE_BYTES:
+            raise ArtifactError(f"an artifact has at most {MOST_FILE_BYTES} bytes", value=facts.st_size)
+        with source.open("rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                raise _foreign()
+            file.seek(0)
+            return file.read()
     except OSError as error:
         raise ArtifactError(f"the artifact {source} cannot be read: {error.strerror or error}") from None
+
+
+def _foreign() -> ArtifactError:
+    return ArtifactError("this is not an artifact of foldover", fix="Give the file that `foldover export` wrote.")
 
 
 def _digest(*pieces: bytes | memoryview) -> bytes:

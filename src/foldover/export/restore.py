@@ -66,8 +66,9 @@ def low_rank(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 def lqer_factors(left: np.ndarray, right: np.ndarray, scales: np.ndarray, group: int) -> tuple[np.ndarray, np.ndarray]:
     """Codes to float32 factors: one scale on the left, then one for each `group` numbers of a row on the right."""
     values = scales.astype(np.float32)
-    by_group = values[1:].reshape(right.shape[0], -1)
-    spread = np.repeat(by_group, group, axis=1)[:, : right.shape[1]]
+    rank, columns = right.shape
+    by_group = values[1:].reshape(rank, -(-columns // group))
+    spread = np.repeat(by_group, min(group, columns), axis=1)[:, :columns]
     return left.astype(np.float32) * values[0], right.astype(np.float32) * spread
 
 
@@ -100,10 +101,11 @@ def _grid(stored: StoredTensor, parts: dict[str, np.ndarray]) -> np.ndarray:
         known |= {"lqer_left", "lqer_right", "lqer_scales"}
         left, right = _factors(stored, parts, "lqer_left", "lqer_right", (r, c))
         lqer_group = _setting(stored, "lqer_group")
-        expected = 1 + right.shape[0] * -(-c // max(lqer_group, 1))
-        if lqer_group < 1 or "lqer_scales" not in parts or parts["lqer_scales"].size != expected:
+        lqer_scales = parts.get("lqer_scales")
+        expected = (1 + right.shape[0] * -(-c // max(lqer_group, 1)),)
+        if lqer_group < 1 or lqer_scales is None or lqer_scales.shape != expected:
             raise _broken(stored, "the scales of its correction do not fit")
-        weights += low_rank(*lqer_factors(left, right, parts["lqer_scales"], lqer_group))
+        weights += low_rank(*lqer_factors(left, right, lqer_scales, lqer_group))
     if parts.keys() - known:
         raise _broken(stored, f"parts {sorted(parts.keys() - known)} are not known")
     return weights
