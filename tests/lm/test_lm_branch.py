@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,13 @@ def assert_same(branch: Outcome, whole: Outcome) -> None:
     assert set(branch.fired) == set(whole.fired)
 
 
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second passes each time that a run looks at its clock: a limit in seconds is so many steps."""
+    seconds = count()
+    monkeypatch.setattr("foldover.lm.compiling.CompileTime.now", lambda self: float(next(seconds)))
+
+
 def full(levers: dict[str, object]) -> dict[str, object]:
     return {LEVERS.find(name).name: value for name, value in levers.items()}
 
@@ -186,6 +194,24 @@ def test_in_seconds_the_branch_point_is_where_the_first_of_warmdown_and_taper_be
     assert point_of(spec_of("8 s", warmdown_ratio=1.0)) is None
     with pytest.raises(RecipeError, match="only its speed tells when these begin"):
         point_of(spec_of("8 s", warmdown_steps=3))
+
+
+def test_runs_that_reserve_differently_leave_one_trunk_at_their_own_times() -> None:
+    specs = [spec_of("8 s", warmdown_ratio=0.25, decay_taper_start=0.5, reserve_seconds=s) for s in (0.0, 2.0)]
+    assert [point_of(spec) for spec in specs] == [Limit.parse("4 s"), Limit.parse("3 s")]
+    trunks = {TRAINER.trunk_recipe(spec.recipe).digest for spec in (*specs, spec_of("8 s", warmdown_ratio=0.25))}
+    assert trunks == {TRAINER.trunk_recipe(spec_of().recipe).digest}
+
+
+@pytest.mark.usefixtures("prepared")
+def test_a_branch_with_a_reserve_is_the_run_that_has_so_much_less_time(ticking: None, tmp_path: Path) -> None:
+    reserved, shorter = spec_of("20 s", reserve_seconds=8.0), spec_of("12 s")
+    trunk = trunk_of(reserved, shorter)
+    assert len(trunk.branch_points) == 1
+    perform(tmp_path, trunk)
+    branches = [perform(tmp_path, replace(spec, starts_from=trunk.run_id)) for spec in (reserved, shorter)]
+    assert_same(*branches)
+    assert_same(branches[0], perform(tmp_path, reserved))
 
 
 def test_the_trainer_is_one_that_branches() -> None:

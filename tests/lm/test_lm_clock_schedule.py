@@ -3,8 +3,8 @@ from itertools import pairwise
 
 import pytest
 
-from foldover.core import Limit
-from foldover.lm.clock import BudgetClock, Elapsed
+from foldover.core import BudgetError, Limit
+from foldover.lm.clock import BudgetClock, Elapsed, training_limit
 from foldover.lm.levers_optimizer import Optimizer
 from foldover.lm.levers_training import Batch, Schedule
 from foldover.lm.schedule import (
@@ -52,6 +52,18 @@ def test_a_free_step_counts_nothing_as_the_last_one() -> None:
 
 def test_upstream_runs_at_least_twelve_steps_however_slow_they_are() -> None:
     assert stepped("2s", 60.0, free_steps=11).steps == 12
+
+
+def test_a_reserve_is_taken_off_a_limit_in_seconds_and_off_no_other() -> None:
+    assert training_limit(Limit.parse("10min"), reserve_seconds=12.0) == Limit.parse("588s")
+    for text in ("600 steps", "600 tokens", "600 flops"):
+        assert training_limit(Limit.parse(text), reserve_seconds=12.0) == Limit.parse(text)
+
+
+@pytest.mark.parametrize("reserve", [600.0, 601.0])
+def test_a_reserve_that_leaves_nothing_is_refused(reserve: float) -> None:
+    with pytest.raises(BudgetError, match=r"`schedule.reserve_seconds` leaves nothing of 10 min to train in"):
+        training_limit(Limit.parse("10min"), reserve_seconds=reserve)
 
 
 def test_a_limit_in_steps_is_exact_and_ignores_time() -> None:

@@ -49,6 +49,25 @@ def test_the_estimate_grows_with_what_is_done_after_training(levers: dict[str, S
     assert found[0] < found[1]
 
 
+def test_what_is_reserved_is_not_trained() -> None:
+    trainer, constants, budget = LMTrainer(), CONSTANTS.defaults(), Budget(limit=Limit.parse("10min"))
+    plain, reserved = (
+        resolve(Recipe(trainer="lm", values=LEVERS.complete({"reserve_seconds": s}, PRESETS["golf-micro"])))
+        for s in (0.0, 12.0)
+    )
+
+    def seconds(spent: Limit | None) -> float:
+        return trainer.estimate_part_seconds(reserved, budget, constants, spent)
+
+    whole = trainer.estimate_seconds(reserved, budget, constants)
+    assert trainer.estimate_seconds(plain, budget, constants) - whole == pytest.approx(12.0)
+    # Half of 588 s is done when the warm-down begins, and all of them where another run did the training.
+    point = trainer.branch_point(reserved, budget)
+    assert point == Limit.parse("294s")
+    assert (seconds(None), whole - seconds(point)) == (whole, pytest.approx(294.0))
+    assert whole - seconds(budget.limit) == pytest.approx(588.0)
+
+
 def test_on_a_gpu_five_minutes_take_little_more_however_much_is_scored() -> None:
     recipe = resolve(Recipe(trainer="lm", values=PRESETS["autoresearch"]))
     budget, constants = Budget(limit=Limit.parse("5min")), CONSTANTS.complete({"eval_tokens": 20_971_520})

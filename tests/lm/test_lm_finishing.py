@@ -114,6 +114,42 @@ def test_each_score_is_among_the_events_with_its_standard_error(packed):
     assert all(event["standard_error"] > 0 for event in scored[1:2])
 
 
+def calibrations_over_reserve(folder: Path) -> list[dict]:
+    return [e for e in read_json_lines(folder / "events.jsonl") if e["event"] == "calibration_over_reserve"]
+
+
+def in_seconds(limit: str, levers: dict[str, Scalar]) -> RunSpec:
+    return replace(spec_of({**OURS, **FAST, **levers}), budget=Budget(limit=Limit.parse(limit)))
+
+
+def test_calibration_on_training_text_that_nothing_was_reserved_for_is_told(tmp_path):
+    folder, outcome = trained(in_seconds("0.01s", {}), tmp_path)
+    took = outcome.counters["calibration_seconds"]
+    assert 0.0 < took < outcome.counters["export_seconds"]
+    (told,) = calibrations_over_reserve(folder)
+    assert (told["seconds"], told["reserved_seconds"]) == (took, 0.0)
+
+
+def test_calibration_within_its_reserve_is_recorded_and_not_told(tmp_path):
+    folder, outcome = trained(in_seconds("500.01s", {"reserve_seconds": 500.0}), tmp_path)
+    assert 0.0 < outcome.counters["calibration_seconds"] < 500.0
+    assert outcome.counters["training_seconds"] < 500.0
+    assert not calibrations_over_reserve(folder)
+
+
+def test_text_that_a_model_wrote_and_limits_in_steps_need_no_reserve(packed, tmp_path):
+    folder, outcome = trained(in_seconds("0.01s", {"calibration.text": "self"}), tmp_path)
+    for where, done in ((folder, outcome), packed):
+        assert done.counters["calibration_seconds"] > 0.0
+        assert not calibrations_over_reserve(where)
+
+
+def test_what_calibrates_nothing_counts_no_time_for_it(plain, tmp_path):
+    folder, outcome = trained(in_seconds("0.01s", {"gptq": False}), tmp_path)
+    assert not calibrations_over_reserve(folder)
+    assert "calibration_seconds" not in {**outcome.counters, **plain.counters}
+
+
 def test_a_later_export_of_its_state_leaves_the_runs_own_artifact_alone(packed):
     before = (packed[0] / ARTIFACT).read_bytes()
     with pytest.raises(UserError, match="ended with an artifact of its own"):

@@ -44,6 +44,7 @@ NAMES = {
     "EMBED_WD": "optimizer.adam_weight_decay",
     "ENABLE_LOOPING_AT": "recurrence.active_from",
     "FINAL_LR_FRAC": "schedule.final_lr_fraction",
+    "GPTQ_RESERVE_SECONDS": "schedule.reserve_seconds",
     "GRAD_CLIP_NORM": "optimizer.clip_norm",
     "HEAD_DIM": "model.head_dim",
     "HEAD_LR": "optimizer.unembedding_lr",
@@ -135,7 +136,6 @@ WITHOUT = {
     "GRAD_ACCUM_STEPS": "micro-batches are a setting: they change no result",
     "ADAPTIVE_WARMDOWN": "a switch; schedule.adaptive_threshold",
     "BATCH_TOKENS_START": "tokens; batch.batch_start is a share of the batch",
-    "GPTQ_RESERVE_SECONDS": "calibration is outside of the budget of training",
     "VARLEN": "attention within documents is not built",
 }
 

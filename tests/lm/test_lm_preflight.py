@@ -54,6 +54,19 @@ def test_a_limit_in_seconds_is_known_by_the_clock_alone() -> None:
     check("1s", warmdown_ratio=0.001)
 
 
+@pytest.mark.parametrize("limit", ["30 steps", "8193 tokens", "81920 flops"])
+def test_a_reserve_of_seconds_is_refused_where_the_limit_is_in_none(limit: str) -> None:
+    with pytest.raises(BudgetError, match=r"`schedule.reserve_seconds` cannot act within .*: it is kept of limits"):
+        check(limit, reserve_seconds=1.0)
+    check(limit, reserve_seconds=0.0)
+
+
+def test_a_reserve_must_leave_some_of_the_limit() -> None:
+    check("12.5s", reserve_seconds=12.0)
+    with pytest.raises(BudgetError, match="leaves nothing of 12 s to train in"):
+        check("12s", reserve_seconds=12.0)
+
+
 def test_number_of_steps_of_a_limit() -> None:
     config = bind(TrainConfig, MICRO)
     found = [num_steps(config, Limit.parse(t), flops_per_token=10) for t in ("7 steps", "4097 tokens", "40960 flops")]
@@ -113,6 +126,15 @@ def test_a_plan_refuses_what_its_budget_has_no_step_for() -> None:
     trainer, recipe = LMTrainer(), spec_of(warmdown_ratio=0.01).recipe
     with pytest.raises(BudgetError, match="warmdown_ratio"):
         trainer.estimate_seconds(trainer.resolve(recipe), Budget(limit=Limit.parse("5 steps")), CONSTANTS.complete({}))
+
+
+def test_a_plan_refuses_a_reserve_that_leaves_nothing_of_its_budget() -> None:
+    trainer, recipe = LMTrainer(), spec_of(reserve_seconds=4.0).recipe
+    for trunk in (None, Limit.parse("1s")):
+        with pytest.raises(BudgetError, match="leaves nothing of 3 s"):
+            trainer.estimate_part_seconds(
+                trainer.resolve(recipe), Budget(limit=Limit.parse("3s")), CONSTANTS.complete({}), trunk
+            )
 
 
 def failing_after(steps: int, error: BaseException):

@@ -128,7 +128,7 @@ TABLE: dict[str, tuple[object, dict[str, object]]] = {
     "compression.weight_noise": (1.0, {}),
 }
 # These act on the clock, not on the weights.
-ELSEWHERE = {"schedule.free_steps", "schedule.restored_steps"}
+ELSEWHERE = {"schedule.free_steps", "schedule.restored_steps", "schedule.reserve_seconds"}
 
 
 def rows_of(prepared: PreparedData, context: int):

@@ -190,6 +190,8 @@ def test_a_train_digest_leaves_out_levers_of_later_phases() -> None:
     recipe = spec_of().recipe
     other = Recipe(trainer="lm", values=recipe.values.with_({"optimizer.matrix_lr": 0.05}))
     assert recipe.train_digest(LEVERS) != other.train_digest(LEVERS)
+    reserved = Recipe(trainer="lm", values=recipe.values.with_({"schedule.reserve_seconds": 4.0}))
+    assert recipe.train_digest(LEVERS) != reserved.train_digest(LEVERS)
     later = [name for name, lever in LEVERS.items() if lever.phase != "train"]
     changed = Recipe(trainer="lm", values=Values({**recipe.values, **dict.fromkeys(later, 0)}))
     assert recipe.train_digest(LEVERS) == changed.train_digest(LEVERS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from foldover.core import Limit, RecipeError, Values
-from foldover.lm.clock import BudgetClock, Elapsed
+from foldover.lm.clock import BudgetClock, Elapsed, training_limit
 from foldover.lm.levers import LEVERS, TrainConfig
 from foldover.lm.preflight import num_steps
 from foldover.lm.schedule import Moment, decay_taper, is_warming_down
@@ -23,6 +23,7 @@ BRANCH_LEVERS = frozenset(
         "schedule.min_lr_fraction",
         "optimizer.decay_taper_start",
         "optimizer.decay_final_fraction",
+        "schedule.reserve_seconds",
     }
 )
 """What a branch may have otherwise than its trunk: none of it acts while rates and decay are constant."""
@@ -56,10 +57,11 @@ def check_branch(config: TrainConfig) -> None:
 
 
 def trunk_values(values: Values) -> Values:
-    """The levers of the trunk of such runs: as theirs, at constant rates and constant decay."""
-    rest = {name: LEVERS[name].default for name in BRANCH_LEVERS}
+    """The levers of the trunk of such runs: as theirs, at constant rates and constant decay, with nothing reserved."""
+    kept = {name: value for name, value in values.items() if name not in BRANCH_LEVERS}
+    rest = {name: LEVERS[name].default for name in BRANCH_LEVERS if not LEVERS[name].may_be_left_out}
     constant = {"schedule.warmdown_ratio": 0.0, "schedule.warmdown_steps": 0, "optimizer.decay_final_fraction": 1.0}
-    return Values({**values, **rest, **constant})
+    return Values({**kept, **rest, **constant})
 
 
 def branch_point(config: TrainConfig, limit: Limit, *, flops_per_token: int) -> Limit | None:
@@ -78,7 +80,8 @@ def branch_point(config: TrainConfig, limit: Limit, *, flops_per_token: int) -> 
                 fix="Use `schedule.warmdown_ratio`, or a limit in steps.",
             )
         ends = [1.0 - config.schedule.warmdown_ratio, config.optimizer.decay_taper_start if _tapers(config) else 1.0]
-        return Limit(kind="seconds", amount=min(ends) * limit.amount) if min(ends) > 0 else None
+        seconds = training_limit(limit, reserve_seconds=config.schedule.reserve_seconds).amount
+        return Limit(kind="seconds", amount=min(ends) * seconds) if min(ends) > 0 else None
     low, high = 0, num_steps(config, limit, flops_per_token=flops_per_token)
     assert high is not None, "the batch is constant"
     batch = config.batch.total_batch
@@ -98,7 +101,7 @@ def is_constant_up_to(config: TrainConfig, limit: Limit, elapsed: Elapsed, *, fl
     if not elapsed.steps:
         return True
     clock = BudgetClock(
-        limit,
+        training_limit(limit, reserve_seconds=config.schedule.reserve_seconds),
         free_steps=config.schedule.free_steps,
         tokens_per_step=config.batch.total_batch,
         flops_per_token=flops_per_token,

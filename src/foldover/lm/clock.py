@@ -6,7 +6,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from foldover.core import Limit
+from foldover.core import BudgetError, Limit
+
+
+def training_limit(limit: Limit, *, reserve_seconds: float) -> Limit:
+    """What of a limit training may use: of one in seconds, all but the reserve; others are what they were.
+
+    Raises BudgetError where nothing would be left.
+    """
+    if limit.kind != "seconds" or not reserve_seconds:
+        return limit
+    if reserve_seconds >= limit.amount:
+        raise BudgetError(
+            f"`schedule.reserve_seconds` leaves nothing of {limit.label()} to train in",
+            value=reserve_seconds,
+            fix="Reserve less, or give the run more.",
+        )
+    return Limit(kind="seconds", amount=limit.amount - reserve_seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +42,7 @@ class Elapsed:
 
 
 class BudgetClock:
-    """Counts steps, tokens and seconds of training against one limit.
+    """Counts steps, tokens and seconds of training against one limit: that of training, without any reserve.
 
     The time of the first `free_steps` steps does not count against a limit in seconds (start-up,
     allocation, compilation), and the run does not end before they are done; steps, tokens and FLOPs

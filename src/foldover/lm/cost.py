@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from foldover.core import Budget, Resolved, Values, bind
 from foldover.evaluation.levers import phases_of
+from foldover.lm.clock import training_limit
 from foldover.lm.levers import TrainConfig
 
 # What one CPU core of 2020 or later does with small shapes, and a GPU of a data centre with those of the presets;
@@ -24,13 +25,14 @@ def estimated_seconds(
     rate = ASSUMED_FLOPS_PER_SECOND[device]
     config = bind(TrainConfig, resolved.recipe.values)
     tokens_per_second = rate / resolved.derived.number("flops_per_token")
-    amount = budget.limit.amount
+    limit = training_limit(budget.limit, reserve_seconds=config.schedule.reserve_seconds)
+    amount = limit.amount
     training = {
         "seconds": amount,
         "steps": amount * resolved.derived.number("tokens_per_step") / tokens_per_second,
         "tokens": amount / tokens_per_second,
         "flops": amount / rate,
-    }[budget.limit.kind]
+    }[limit.kind]
     passes = FORWARD_SHARE * passed_tokens(config, resolved.responses, constants.integer("eval_tokens"))
     packing = _packing_seconds(config, resolved.derived.number("num_params"))
     return share * training + passes / tokens_per_second + packing + ASSUMED_OVERHEAD_SECONDS[device]

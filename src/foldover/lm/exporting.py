@@ -29,6 +29,7 @@ from foldover.export.scheme import Scheme, schemes_of
 from foldover.export.selective import BytesOf
 from foldover.export.sensitivity import Mode, Sensitivity, scan
 from foldover.export.sizes import predicted_bytes
+from foldover.export.tensors import Calibration
 from foldover.lm.after_training import evaluate as measure
 from foldover.lm.artifact import Identity, calibrated, header_of, infos_of, load_weights, weights_of
 from foldover.lm.bench import Bench, bench_of_artifact, bench_of_state, reloaded, scores_of
@@ -58,7 +59,10 @@ class Exported:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class WrittenArtifact:
-    """A file that was written. predicted: its bytes before; frontier: empty where no cap was fitted."""
+    """A file that was written. predicted: its bytes before; frontier: empty where no cap was fitted.
+
+    seconds: calibration (0 where nothing was calibrated), packing and writing.
+    """
 
     file: Written
     predicted: int
@@ -99,11 +103,12 @@ def write_from(
     bench: Bench, val_bpb: float, config: ExportConfig, out: Path, *, fit_bytes: int | None = None
 ) -> WrittenArtifact:
     """Write the artifact of a model. fit_bytes: what the file is to land under; None for as the levers declare it."""
-    began = time.perf_counter()
     header = header_for(bench, val_bpb, config)
     is_fitted = fit_bytes is not None
-    prepared = prepared_of(bench, config, has_gradients=is_fitted or config.grid.row_steps == "gradient")
+    began = time.perf_counter()
+    calibration = _calibration(bench, config, has_gradients=is_fitted or config.grid.row_steps == "gradient")
     calibrated_at = time.perf_counter()
+    prepared = prepare(weights_of(bench.plain), infos_of(bench.plain), config, calibration)
 
     def bytes_of(stored: Sequence[StoredTensor]) -> int:
         return predicted_bytes(stored, header)
@@ -123,7 +128,7 @@ def write_from(
         packed=packed,
         frontier=frontier,
         seconds=Values(
-            calibration=calibrated_at - began,
+            calibration=0.0 if calibration is None else calibrated_at - began,
             packing=packed_at - calibrated_at,
             writing=time.perf_counter() - packed_at,
         ),
@@ -223,15 +228,16 @@ def header_for(bench: Bench, val_bpb: float, config: ExportConfig) -> Mapping[st
 
 def prepared_of(bench: Bench, config: ExportConfig, *, has_gradients: bool) -> Prepared:
     """Weights ready for packing, calibrated where the levers or `has_gradients` ask for it."""
+    calibration = _calibration(bench, config, has_gradients=has_gradients)
+    return prepare(weights_of(bench.plain), infos_of(bench.plain), config, calibration)
+
+
+def _calibration(bench: Bench, config: ExportConfig, *, has_gradients: bool) -> Calibration | None:
     weights, infos = weights_of(bench.plain), infos_of(bench.plain)
     schemes = schemes_of(config, [(info, weights[info.name].shape) for info in infos])
-    needs_text = has_gradients or any(scheme.has_gptq or scheme.awq_alpha for scheme in schemes.values())
-    calibration = (
-        calibrated(bench.plain, bench.spec, bench.data, config.calibration, has_gradients=has_gradients)
-        if needs_text
-        else None
-    )
-    return prepare(weights, infos, config, calibration)
+    if not has_gradients and not any(scheme.has_gptq or scheme.awq_alpha for scheme in schemes.values()):
+        return None
+    return calibrated(bench.plain, bench.spec, bench.data, config.calibration, has_gradients=has_gradients)
 
 
 def _first_rows(rows: ScoredRows, count: int) -> ScoredRows:

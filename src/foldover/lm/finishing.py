@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from foldover.core import EMPTY, Artifact, BudgetError, Failure, Values, bind
+from foldover.core import EMPTY, Artifact, BudgetError, Failure, RunSpec, Values, bind
 from foldover.evaluation.score import Evaluation
 from foldover.export.code_bytes import cap_check
 from foldover.lm.bench import Bench, reloaded, scores_of
@@ -59,6 +59,8 @@ def finish(bench: Bench, val_bpb: float, folder: RunFolder) -> Finished:
         folder.add_event("over_cap", cap=wanted or config.correction.prune_to_bytes)
         return Finished(failure=Failure(kind="over_cap", message=str(error)))
     exported = time.perf_counter()
+    calibration_seconds = written.seconds.number("calibration")
+    _note_calibration(bench.spec, config, calibration_seconds, folder)
     found = scores_of(reloaded(bench, folder.path / ARTIFACT), config.evaluate)
     _record(found, folder, plain=ROUNDTRIP)
     cap = bench.spec.budget.artifact_bytes or wanted or None
@@ -72,13 +74,21 @@ def finish(bench: Bench, val_bpb: float, folder: RunFolder) -> Finished:
     )
     failure = _failure(artifact, found, folder, code_bytes=code_bytes)
     given = {ROUNDTRIP: found.responses.get(VAL), **_later(found), BYTES: artifact.bytes}
+    seconds = Values(export_seconds=exported - began, scoring_seconds=time.perf_counter() - exported)
     return Finished(
         responses=EMPTY if failure else Values(given),
         artifact=artifact,
         failure=failure,
         fired=found.fired,
-        seconds=Values(export_seconds=exported - began, scoring_seconds=time.perf_counter() - exported),
+        seconds=seconds.with_(calibration_seconds=calibration_seconds) if calibration_seconds else seconds,
     )
+
+
+def _note_calibration(spec: RunSpec, config: TrainConfig, seconds: float, folder: RunFolder) -> None:
+    """Say so where training text was used beyond a limit in seconds: for longer than was reserved."""
+    reserved = config.schedule.reserve_seconds
+    if spec.budget.limit.kind == "seconds" and config.calibration.text == "train" and seconds > reserved:
+        folder.add_event("calibration_over_reserve", seconds=seconds, reserved_seconds=reserved)
 
 
 def _failure(artifact: Artifact, found: Evaluation, folder: RunFolder, *, code_bytes: int) -> Failure | None:

@@ -145,6 +145,18 @@ class Schedule:
         aliases=("WARMUP_STEPS",),
         source=GOLF,
     )
+    reserve_seconds: float = lever(
+        0.0,
+        "Of a limit in seconds, what is kept for calibrating the export on training text, which counts as training: "
+        "training and its schedules end so much earlier. Text that the model writes itself does not count.",
+        low=0.0,
+        high=1e6,
+        neutral=0.0,
+        unit="seconds",
+        is_later=True,
+        aliases=("GPTQ_RESERVE_SECONDS",),
+        source=f"{GOLF}, records from 2026-03-25 on",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

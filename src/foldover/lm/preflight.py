@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 
 from foldover.core import BudgetError, Limit, RecipeError
+from foldover.lm.clock import training_limit
 from foldover.lm.levers import TrainConfig
 
 
@@ -62,10 +63,18 @@ def num_steps(config: TrainConfig, limit: Limit, *, flops_per_token: int) -> int
 
 
 def check_budget(config: TrainConfig, limit: Limit, *, flops_per_token: int) -> None:
-    """Raises BudgetError for something in the recipe that this limit leaves no step for.
+    """Raises BudgetError for something in the recipe that this limit leaves no step for, or that it does not know.
 
-    A limit in seconds passes: nothing is known of it before the first step.
+    Of a limit in seconds nothing is known before the first step but whether the reserve leaves some of it.
     """
+    reserve = config.schedule.reserve_seconds
+    training_limit(limit, reserve_seconds=reserve)
+    if reserve and limit.kind != "seconds":
+        raise BudgetError(
+            f"`schedule.reserve_seconds` cannot act within {limit.label()}: it is kept of limits in seconds",
+            value=reserve,
+            fix="Leave it at 0, or give the run a limit in seconds.",
+        )
     steps = num_steps(config, limit, flops_per_token=flops_per_token)
     if steps is None:
         return

@@ -27,7 +27,7 @@ from foldover.lm.averaging import averaged
 from foldover.lm.bench import bench_of_model
 from foldover.lm.checkpoint import Checkpoint, Identity, checkpoint_of, header_of, identity_of, write_checkpoint
 from foldover.lm.choose import leaves_for
-from foldover.lm.clock import BudgetClock, Elapsed
+from foldover.lm.clock import BudgetClock, Elapsed, training_limit
 from foldover.lm.compiling import CompiledModel, CompileTime, compiling
 from foldover.lm.device import Device, open_device
 from foldover.lm.failures import failure_kind
@@ -198,7 +198,7 @@ def _perform(
 
 def _clock(spec: RunSpec, state: _Run, config: TrainConfig, parts: Parts) -> BudgetClock:
     return BudgetClock(
-        spec.budget.limit,
+        training_limit(spec.budget.limit, reserve_seconds=config.schedule.reserve_seconds),
         free_steps=config.schedule.free_steps,
         tokens_per_step=config.batch.total_batch,
         flops_per_token=state.resolved.derived.integer("flops_per_token"),

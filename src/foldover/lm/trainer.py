@@ -20,6 +20,7 @@ from foldover.core import (
     bind,
 )
 from foldover.lm.branch import branch_point, check_branch, trunk_values
+from foldover.lm.clock import training_limit
 from foldover.lm.cost import estimated_seconds
 from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS, RESPONSES, TrainConfig
 from foldover.lm.preflight import check_budget, num_steps
@@ -75,7 +76,8 @@ class LMTrainer:
         if spent is None:
             return estimated_seconds(resolved, budget, constants, share=1.0, device=self._device)
         _check_budget(resolved, budget)
-        left = 1.0 - spent.amount / budget.limit.amount
+        reserve = bind(TrainConfig, resolved.recipe.values).schedule.reserve_seconds
+        left = max(0.0, 1.0 - spent.amount / training_limit(budget.limit, reserve_seconds=reserve).amount)
         return estimated_seconds(resolved, budget, constants, share=left, device=self._device)
 
     def predicted_bytes(self, resolved: Resolved, budget: Budget, constants: Values) -> int:
