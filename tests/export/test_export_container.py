@@ -250,6 +250,15 @@ def test_hostile_header_is_refused_with(what: str) -> None:
         read_artifact(data)
 
 
+@pytest.mark.parametrize("kind", ["tensors", "blobs"])
+def test_names_out_of_order_are_refused(kind: str) -> None:
+    tensors = [tensor("a", codes(3, 4)), tensor("b", codes(3, 4))]
+    plain, payload = unseal(pack_artifact({}, tensors, {"x": b"1", "y": b"2"}, codec="raw")[0])
+    plain["layout"][kind].reverse()
+    with pytest.raises(ArtifactError, match="names are out of order"):
+        read_artifact(seal(plain, bytes(payload)))
+
+
 def test_the_edits_above_start_from_what_can_be_read() -> None:
     assert same(read_artifact(edited(lambda plain: None)), model())
 

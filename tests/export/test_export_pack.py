@@ -299,6 +299,29 @@ def test_a_group_that_is_longer_than_a_row_takes_no_memory_for_what_is_not_there
     assert found.tolist() == [[1.0 + 2.0 + 3.0] * 6] * 4
 
 
+@pytest.mark.parametrize("group", [0, 4])
+def test_weights_are_those_that_the_page_of_the_format_describes(group: int) -> None:
+    rng, f = np.random.default_rng(5), np.float32
+    codes, left_codes, right_codes = (rng.integers(-8, 8, shape).astype("i1") for shape in ((5, 7), (5, 2), (2, 7)))
+    scales, columns, left, right, fine = (
+        rng.normal(size=shape).astype("f2") for shape in ((5, 2 if group else 1), 7, (5, 3), (3, 7), 1 + 2 * 3)
+    )
+    named = {"codes": codes, "scales": scales, "columns": columns, "left": left, "right": right}
+    named |= {"lqer_left": left_codes, "lqer_right": right_codes, "lqer_scales": fine}
+    parts = tuple(Part(name=name, array=array, kind="float") for name, array in named.items())
+    settings = {"exponent": -3, "group": group, "lqer_group": 3}
+    found = restore_tensor(StoredTensor(name="w", shape=(5, 7), scheme="grid", settings=settings, parts=parts))
+    for r in range(5):
+        for c in range(7):
+            step = f(scales[r, c // group if group else 0]) * f(2.0**-3)
+            first = second = f(0)
+            for i in range(3):
+                first += f(left[r, i]) * f(right[i, c])
+            for i in range(2):
+                second += f(left_codes[r, i]) * f(fine[0]) * (f(right_codes[i, c]) * f(fine[1 + 3 * i + c // 3]))
+            assert found[r, c] == f(codes[r, c]) * step * f(columns[c]) + first + second
+
+
 def test_a_correction_of_rank_zero_adds_nothing() -> None:
     parts = (*LQER[:2], part("lqer_left", 4, 0), part("lqer_right", 0, 6), part("lqer_scales", 1))
     assert restore_tensor(grid(parts=parts, settings=GROUPS)).tolist() == [[1.0] * 6] * 4

@@ -173,14 +173,13 @@ def check_layout(layout: Layout, file_bytes: int) -> None:
 def _check_names(layout: Layout) -> None:
     parts = [part for tensor in layout.tensors for part in tensor.parts]
     _require(len(parts) + len(layout.tensors) + len(layout.blobs) <= MOST_PARTS, "there are too many parts", len(parts))
-    for names in (
-        [tensor.name for tensor in layout.tensors],
-        [blob.name for blob in layout.blobs],
-        *([part.name for part in tensor.parts] for tensor in layout.tensors),
-    ):
+    ordered = [tensor.name for tensor in layout.tensors], [blob.name for blob in layout.blobs]
+    for names in (*ordered, *([part.name for part in tensor.parts] for tensor in layout.tensors)):
         for name in names:
             _require(is_name(name), "a name is not allowed", name[:80])
         _require(len(set(names)) == len(names), "a name occurs twice", names[:3])
+    for names in ordered:
+        _require(names == sorted(names), "names are out of order", names[:3])
     for shape in [*(tensor.shape for tensor in layout.tensors), *(part.shape for part in parts)]:
         _require(
             len(shape) <= MOST_DIMENSIONS and all(0 <= n < 2**31 for n in shape) and math.prod(shape) < 2**40,
