@@ -236,6 +236,16 @@ def test_rows_of_zeros_stay_zero_and_divide_nothing(kind: str, clip: str) -> Non
     assert not restored(np.zeros((2, 5), dtype=np.float32), scheme).any()
 
 
+@pytest.mark.parametrize("row_steps", ["tensor", "sigma", "gradient"])
+def test_rows_that_are_nearly_constant_are_within_reach_of_a_uniform_step(row_steps: str) -> None:
+    weights = np.full((3, 16), 0.37, dtype=np.float32)
+    weights[:, 5] = np.nextafter(weights[:, 5], np.float32(1))
+    scheme = Scheme(format="step", sigmas=0.2, row_steps=row_steps)
+    found = quantize("w", weights, scheme, Inputs(gradients=np.ones(3)))
+    np.testing.assert_allclose(found.values(), weights, rtol=0.01)
+    assert (found.steps.guarded, found.clipped) == (1 if row_steps == "tensor" else 3, 0.0)
+
+
 def test_constant_rows_are_kept_by_every_rule() -> None:
     weights = np.full((3, 16), 0.37, dtype=np.float32)
     for clip in ("absmax", "quantile", "search", "search_tensor", "sdclip"):

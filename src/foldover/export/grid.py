@@ -8,6 +8,7 @@ Legend: r rows, c columns, g groups of a row; lines are what shares a step, (n, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -198,15 +199,24 @@ def _uniform(weights: np.ndarray, scheme: Scheme, gradients: np.ndarray | None) 
 
     By gradients g, steps go as 1 / sqrt(mean g^2), equal slopes of loss against rate, with a geometric mean of the
     tensor's step, and at most `MOST_SPREAD` away from it: a row that the text did not use is not worth nothing.
+    Where weights are nearly all the same, so that codes would not reach them, the largest stands for the deviation.
     """
-    sigma = float(weights.std(dtype=np.float64)) or float(np.abs(weights).max())
+    reach = scheme.levels * scheme.sigmas
+    sizes = np.square(weights, dtype=np.float64)
     if scheme.row_steps == "sigma":
         own = weights.std(axis=1, dtype=np.float64)
-        own = np.where(own > 0, own, np.abs(weights).max(axis=1))
-        return _stored([scheme.sigmas * own], weights.shape, replace(scheme, axis="row"))
+        is_flat = reach * own < np.sqrt(sizes.mean(axis=1))
+        own = np.where(is_flat, np.abs(weights).max(axis=1), own)
+        return _stored([scheme.sigmas * own], weights.shape, replace(scheme, axis="row"), guarded=int(is_flat.sum()))
+    sigma = float(weights.std(dtype=np.float64))
+    guarded = int(reach * sigma < math.sqrt(sizes.mean()))
+    if guarded:
+        sigma = float(np.abs(weights).max())
     if scheme.row_steps == "gradient" and gradients is not None:
         relative = 1.0 / np.sqrt(np.maximum(gradients.astype(np.float64), 1e-12 * float(gradients.max() or 1.0)))
         for _ in range(2):  # drawn in, the mean moves
             relative = np.clip(relative / np.exp(np.log(relative).mean()), 1.0 / MOST_SPREAD, MOST_SPREAD)
-        return _stored([scheme.sigmas * sigma * relative], weights.shape, replace(scheme, axis="row"))
-    return _stored([np.array([scheme.sigmas * sigma])], weights.shape, replace(scheme, axis="tensor"))
+        steps, guarded = scheme.sigmas * sigma * relative, guarded * len(relative)
+        return _stored([steps], weights.shape, replace(scheme, axis="row"), guarded=guarded)
+    step = np.array([scheme.sigmas * sigma])
+    return _stored([step], weights.shape, replace(scheme, axis="tensor"), guarded=guarded)
