@@ -41,6 +41,27 @@ def test_an_unknown_preset_is_named():
         export_levers({}, preset="best")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "needed"),
+    [("BITS", "int4", "export.scheme=integer"), ("grid.scale_floor", "0.01", "export.scheme=integer")],
+)
+def test_a_lever_of_the_export_that_would_do_nothing_is_refused(name, value, needed):
+    with pytest.raises(RecipeError, match=f"has no effect here: it needs `{needed}`"):
+        export_levers({name: value})
+    assert export_levers({name: value, "export.scheme": "integer"}).export.scheme == "integer"
+
+
+def test_what_a_preset_sets_may_rest():
+    assert export_levers({"calibration.gptq": "false"}).grid.column_steps == "feedback"
+    assert export_levers({"export.scheme": "none"}, preset="baseline").export.matrix_format == "int8"
+
+
+def test_a_lever_of_evaluation_that_would_do_nothing_is_refused():
+    with pytest.raises(RecipeError, match=r"`evaluate\.lora_rank` has no effect here"):
+        evaluate_levers({"lora_rank": "4"})
+    assert evaluate_levers({"lora_rank": "4", "evaluate.adapt": "lora"}).evaluate.lora_rank == 4
+
+
 @pytest.mark.parametrize("codec", ["zlib", "lzma", "ans", "auto"])
 def test_a_fresh_process_with_the_file_alone_scores_the_same_to_the_bit(trained, tmp_path, codec):
     path = tmp_path / "artifact"

@@ -6,7 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foldover.core import Budget, Limit, OutsideError, Recipe, RecipeError, RunSpec, Settings, UserError, Values, bind
+from foldover.core import (
+    Budget,
+    LeverSet,
+    Limit,
+    OutsideError,
+    Recipe,
+    RecipeError,
+    RunSpec,
+    Settings,
+    UserError,
+    Values,
+    bind,
+)
 from foldover.evaluation.levers import EVALUATE_LEVERS, EvaluateConfig
 from foldover.export.code_bytes import Packing, count_code
 from foldover.export.levers import EXPORT_LEVERS, EXPORT_PRESETS, ExportConfig
@@ -22,17 +34,15 @@ def export_levers(settings: Mapping[str, str], *, preset: str = "uniform") -> Ex
     """The levers of a preset with these changes, by name or alias. Raises RecipeError as study files do."""
     if preset not in EXPORT_PRESETS:
         raise RecipeError(f"`{preset}` is not a preset of the export", fix=f"Known: {', '.join(EXPORT_PRESETS)}.")
-    values = {EXPORT_LEVERS.find(name).name: EXPORT_LEVERS.find(name).parse(text) for name, text in settings.items()}
-    if not values.get("export.artifact", True):
+    values = _chosen(EXPORT_LEVERS, settings, EXPORT_PRESETS[preset])
+    if not values["export.artifact"]:
         raise RecipeError("an export without an artifact is none", value=False, fix="Leave out `export.artifact`.")
-    return bind(ExportConfig, EXPORT_LEVERS.complete(values, EXPORT_PRESETS[preset]))
+    return bind(ExportConfig, values)
 
 
 def evaluate_levers(settings: Mapping[str, str]) -> EvaluateConfig:
     """The same of evaluation."""
-    levers = EVALUATE_LEVERS
-    values = {levers.find(name).name: levers.find(name).parse(text) for name, text in settings.items()}
-    return bind(EvaluateConfig, levers.complete(values))
+    return bind(EvaluateConfig, _chosen(EVALUATE_LEVERS, settings))
 
 
 def export_run(
@@ -82,9 +92,24 @@ def evaluate_place(place: Path, levers: EvaluateConfig, settings: Settings) -> E
         found = evaluate_artifact(place, _anywhere(), levers.evaluate, settings)[1]
     else:
         found = evaluate_state(find_state(place), levers.evaluate, settings)
-    if not found.measured[0].score.is_finite:
-        raise OutsideError("the score is not finite", fix="The model diverged: evaluate an earlier state.")
+    for each in found.measured:
+        if not each.score.is_finite:
+            raise OutsideError(
+                f"the score is not finite: {each.name}", fix="The model diverged: evaluate an earlier state."
+            )
     return found
+
+
+def _chosen(levers: LeverSet, settings: Mapping[str, str], base: Values | None = None) -> Values:
+    """All values, with these changes to the base. Raises RecipeError for a change that does nothing.
+
+    What a preset sets is no change: with what it needs switched off, it rests.
+    """
+    changes = {levers.find(name).name: levers.find(name).parse(text) for name, text in settings.items()}
+    values = levers.complete(changes, base)
+    resting = set(levers.without_effect(values)) - changes.keys()
+    levers.check_effects({name: value for name, value in values.items() if name not in resting})
+    return values
 
 
 def _anywhere() -> RunSpec:
