@@ -128,6 +128,7 @@ def test_the_curve_of_a_continued_run_is_whole(tmp_path: Path, monkeypatch: pyte
     place = tmp_path / "runs" / spec.run_id
     assert [point["step"] for point in read_json_lines(place / "curve.jsonl")] == list(range(6))
     assert [event["event"] for event in read_json_lines(place / "events.jsonl")] == ["resumed", "warmdown_started"]
+    assert [point["step"] for point in read_json_lines(place / "gates.jsonl")] == list(range(6))
 
 
 @pytest.mark.usefixtures("prepared")

@@ -308,13 +308,32 @@ def test_a_diagnosis_is_of_the_run_and_the_same_from_its_last_checkpoint(kept: P
     assert found.tokens == 1024
 
 
+def test_the_courses_of_gates_end_where_the_gates_are(kept: Path) -> None:
+    found = diagnose(find_state(kept), CPU, tokens=512)
+    assert [course.name for course in found.gate_courses] == sorted(gate.name for gate in found.gates)
+    ends = {course.name: course.means[-1] for course in found.gate_courses}
+    assert ends == {gate.name: pytest.approx(gate.mean, rel=1e-5, abs=1e-9) for gate in found.gates}
+    assert {course.progress for course in found.gate_courses} == {(0.25, 0.5, 0.75, 1.0)}
+    assert any(len(set(course.means)) == 4 for course in found.gate_courses)
+
+
+def test_a_diagnosis_without_courses_of_gates_is_shown_without_them(kept: Path) -> None:
+    document = to_plain(diagnose(find_state(kept), CPU, tokens=512))
+    text = diagnosis_text(document)
+    assert f"{document['gate_courses'][0]['means'][0]:+.4f}" in text
+    assert "at 25.0 %" in text
+    del document["gate_courses"]
+    assert "at 25.0 %" not in diagnosis_text(document)
+    assert render_diagnosis(document).count("<svg") == 7
+
+
 def test_page_and_text_show_the_document_and_escape_it(kept: Path) -> None:
     document = to_plain(diagnose(find_state(kept), CPU, tokens=512))
     document["confusions"] = [{"target": "<script>&", "predicted": "x", "count": 2}]
     page, text = render_diagnosis(document), diagnosis_text(document)
     assert "<script>" not in page
     assert "&lt;script&gt;&amp;" in page
-    assert page.count("<svg") == 7
+    assert page.count("<svg") == 8
     assert not any(word in page for word in ("http:", "src=", "href="))
     for words in (document["matrices"][0]["name"], f"{document['val_bpb']:.6f}", "calibration error"):
         assert words in page

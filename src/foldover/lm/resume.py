@@ -9,6 +9,7 @@ from pathlib import Path
 from foldover.core import RunSpec, TrainerError, bind
 from foldover.lm.branch import BRANCH_LEVERS, check_branch, is_constant_up_to
 from foldover.lm.checkpoint import Checkpoint, Identity, checkpoints, read_checkpoint, refusal
+from foldover.lm.gates import continue_log
 from foldover.lm.levers import LEVERS, TrainConfig
 from foldover.lm.schedule import PlateauState
 from foldover.rundir import SPEC, RunFolder, read_json_lines, verified
@@ -52,6 +53,7 @@ def _of_earlier_attempt(folder: RunFolder, identity: Identity) -> Checkpoint | N
             for event in read_json_lines(attempt / EVENTS):
                 if event["event"] != "rehearsed" and (event.get("step", 0) < steps or event["event"] == "resumed"):
                     folder.add_event(**event)
+            continue_log(attempt, folder.path, steps=steps)
             folder.add_event("resumed", step=steps, attempt=attempt.name)
             return checkpoint
     return None

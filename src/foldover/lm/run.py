@@ -33,6 +33,7 @@ from foldover.lm.device import Device, open_device
 from foldover.lm.failures import failure_kind
 from foldover.lm.feed import Feed
 from foldover.lm.finishing import Finished, finish
+from foldover.lm.gates import GateLog
 from foldover.lm.inputs import open_data, rows_to_score, training_rows
 from foldover.lm.levers import LEVERS, TrainConfig
 from foldover.lm.loop import Progress, rehearse, train
@@ -183,9 +184,17 @@ def _perform(
             write_checkpoint(folder.path, _checkpoint(state, parts, identity, clock, rows=feed.taken))
 
     saver = Saver(spec, settings, write, begins_at=state.begins_at, flops_per_token=derived.integer("flops_per_token"))
+    begun = clock.progress if clock.steps else -1.0
+    gates = GateLog(folder.path, model, progress=begun) if folder is not None else None
+
+    def after_step() -> None:
+        if gates is not None:
+            gates.after_step(step=clock.steps - 1, progress=clock.progress)
+        saver.after_step(clock.elapsed)
+
     ranks.gather(0.0)  # the first step waits for nobody
     state.seconds["startup_seconds"] = parts.now() - began
-    train(parts, feed, clock, config, device, recorder, state.progress, save=lambda: saver.after_step(clock.elapsed))
+    train(parts, feed, clock, config, device, recorder, state.progress, save=after_step)
     if not state.progress.is_diverged:
         with averaged(model, parts.average), parts.forward_weights.in_evaluation():
             if folder is not None and (spec.keeps_state or settings.keep_state):

@@ -15,6 +15,7 @@ from foldover.report.diagnosis_text import Rows, diagnosis_facts, diagnosis_tabl
 from foldover.report.plot import STYLE, plot
 
 WIDTH, HEIGHT = 420.0, 280.0
+GATE_LINES = 12
 PAGE_STYLE = Markup(
     ":root{color-scheme:light dark}body{font:15px system-ui,sans-serif;max-width:980px;margin:2rem auto;padding:0 1rem}"
     "table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{padding:.15rem .7rem .15rem 0;text-align:left;"
@@ -68,6 +69,8 @@ def _pictures(d: Mapping[str, Any]) -> Iterator[Markup]:
         yield _curve(f"Contribution of {branch}", sizes, places, "position", "|added| / |stream|")
         lost = [one["ablation_bpb"] for one in found]
         yield _curve(f"Lost without {branch}", lost, places, "position", "bits per byte")
+    if courses := d.get("gate_courses"):
+        yield _gates(courses)
 
 
 def _curve(title: str, values: Sequence[float], names: Sequence[str], x_label: str, y_label: str) -> Markup:
@@ -82,6 +85,26 @@ def _curve(title: str, values: Sequence[float], names: Sequence[str], x_label: s
     marks = [frame.across(0.0), frame.stroke(zip(at, values, strict=True)), *dots]
     ticks = [(float(i), names[i]) for i in at[::step]]
     return svg.drawing(WIDTH, HEIGHT, frame.inside(*marks, x_ticks=ticks), label=title)
+
+
+def _gates(courses: Sequence[Mapping[str, Any]]) -> Markup:
+    """A line a gate, of those that moved most; named when its end is pointed at."""
+    title = "Gates while they were trained"
+    lines = [
+        (one["name"], [(p, m) for p, m in zip(one["progress"], one["means"], strict=True) if m is not None])
+        for one in courses
+    ]
+    moved = sorted(
+        (line for line in lines if line[1]),
+        key=lambda line: min(m for _, m in line[1]) - max(m for _, m in line[1]),
+    )[:GATE_LINES]
+    frame = plot(
+        title, x=[0.0, 1.0], y=[0.0, *(m for _, line in moved for _, m in line)], x_label="share of the budget",
+        y_label="mean", width=WIDTH, height=HEIGHT,
+    )  # fmt: skip
+    strokes = [frame.stroke(line) for _, line in moved]
+    ends = [frame.dot(*line[-1], words=f"{name}: {line[0][1]:.4g} to {line[-1][1]:.4g}") for name, line in moved]
+    return svg.drawing(WIDTH, HEIGHT, frame.inside(frame.across(0.0), *strokes, *ends), label=title)
 
 
 def _calibration(bins: Sequence[Mapping[str, float]]) -> Markup:

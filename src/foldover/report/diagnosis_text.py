@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MOST_ROWS = 12
+GATE_POINTS = 6
 Rows = Sequence[Sequence[str]]
 
 
@@ -92,6 +93,7 @@ def diagnosis_tables(document: Mapping[str, Any]) -> list[tuple[str, Sequence[st
             ("name", "size", "mean", "lowest", "highest"),
             [(g["name"], str(g["size"]), *(f"{g[key]:+.4f}" for key in ("mean", "low", "high"))) for g in d["gates"]],
         ),
+        _gate_courses(d),
         (
             "Gradient norms on training rows",
             ("group", "norm"),
@@ -120,6 +122,17 @@ def diagnosis_facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{logits['largest']:.2f} of {logits['cap']:g}; {_percent(logits['near_cap'])} above 0.9 of the cap",
         ),
     ]
+
+
+def _gate_courses(d: Mapping[str, Any]) -> tuple[str, Sequence[str], Rows]:
+    """Some of the points, evenly, the first and the last among them. Older documents have none."""
+    courses = d.get("gate_courses", ())
+    progress = courses[0]["progress"] if courses else ()
+    last = len(progress) - 1
+    shown = sorted({round(i * last / (GATE_POINTS - 1)) for i in range(GATE_POINTS)}) if courses else []
+    header = ("name", *(f"at {_percent(progress[i])}" for i in shown))
+    rows = [(c["name"], *("none" if (m := c["means"][i]) is None else f"{m:+.4f}" for i in shown)) for c in courses]
+    return "Means of gates, scales and mixes while they were trained, by share of the budget", header, rows
 
 
 def aligned(header: Sequence[str], rows: Rows) -> str:

@@ -55,6 +55,15 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GateCourse:
+    """Means of a gate while it was trained, None where not finite. progress: share of the budget at each of them."""
+
+    name: str
+    progress: tuple[float, ...]
+    means: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfusedTokens:
     """A confusion with the tokens' texts."""
 
@@ -94,4 +103,5 @@ class Diagnosis:
     matrices: tuple[MatrixFigures, ...]
     recurring_rows: tuple[RecurringRow, ...]
     gates: tuple[Gate, ...]
+    gate_courses: tuple[GateCourse, ...]
     gradients: tuple[GroupNorm, ...]

@@ -13,7 +13,15 @@ from foldover.core import Settings, bind
 from foldover.data import ScoredRows
 from foldover.lm.checkpoint import read_checkpoint
 from foldover.lm.device import Device, open_device
-from foldover.lm.diagnostics.diagnosis import BranchFigures, ConfusedTokens, Diagnosis, Gate, Logits, PositionFigures
+from foldover.lm.diagnostics.diagnosis import (
+    BranchFigures,
+    ConfusedTokens,
+    Diagnosis,
+    Gate,
+    GateCourse,
+    Logits,
+    PositionFigures,
+)
 from foldover.lm.diagnostics.observe import (
     BRANCHES,
     Predictions,
@@ -32,6 +40,9 @@ from foldover.lm.diagnostics.predictions import (
     shares,
 )
 from foldover.lm.diagnostics.weights import figures_of, recurring_rows
+from foldover.lm.gates import FILE as GATE_LOG
+from foldover.lm.gates import ROLES as GATES
+from foldover.lm.gates import gate_rows
 from foldover.lm.inputs import open_data, rows_to_score, training_rows
 from foldover.lm.levers import TrainConfig
 from foldover.lm.model import Gpt, build_model
@@ -39,6 +50,7 @@ from foldover.lm.model.parameter import role_parameters
 from foldover.lm.state import STATE, Kept, load_state
 from foldover.lm.token_classes import token_classes
 from foldover.lm.token_traits import token_kind, token_traits
+from foldover.rundir import read_json_lines
 
 KINDS = ("word start", "other letters", "digit", "punctuation", "white space", "other bytes", "special")
 """In the order of `foldover.lm.token_traits`."""
@@ -47,7 +59,6 @@ GRADIENT_ROWS = 4
 DEAD_RATIO = 0.02
 DEAD_BPB = 0.001
 """A branch is dead if it adds less than this share of the stream and its absence costs less than this (G29)."""
-GATES = ("gate", "residual_scale", "x0_scale", "control")
 
 
 def diagnose(kept: Kept, settings: Settings, *, tokens: int) -> Diagnosis:
@@ -106,21 +117,29 @@ def diagnose(kept: Kept, settings: Settings, *, tokens: int) -> Diagnosis:
         matrices=tuple(figures),
         recurring_rows=recurring_rows(figures),
         gates=gates_of(model),
+        gate_courses=gate_courses(kept.folder),
         gradients=gradient_norms(model, training, device),
     )
 
 
 def gates_of(model: Gpt) -> tuple[Gate, ...]:
     """Every scalar and vector that scales, mixes or gates, by name; of a matrix of them each row."""
-    found = []
-    for name, parameter in role_parameters(model):
-        if parameter.role in GATES:
-            values = parameter.detach().double()
-            rows = [(f"{name}[{i}]", row) for i, row in enumerate(values)] if values.ndim > 1 else [(name, values)]
-            for row_name, row in rows:
-                low, high = float(row.min()), float(row.max())
-                found.append(Gate(name=row_name, size=row.numel(), mean=float(row.mean()), low=low, high=high))
-    return tuple(found)
+    rows = ((name, row.double()) for name, row in gate_rows(model))
+    return tuple(
+        Gate(name=name, size=row.numel(), mean=float(row.mean()), low=float(row.min()), high=float(row.max()))
+        for name, row in rows
+    )
+
+
+def gate_courses(folder: Path) -> tuple[GateCourse, ...]:
+    """How the gates of a run moved, from its folder; none where it trained none."""
+    points = read_json_lines(folder / GATE_LOG)
+    progress = tuple(point["progress"] for point in points)
+    names = points[0]["means"] if points else ()
+    return tuple(
+        GateCourse(name=name, progress=progress, means=tuple(point["means"][name] for point in points))
+        for name in names
+    )
 
 
 def _branches(
