@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,23 @@ def test_training_ends_with_the_bytes_on_disk_and_the_scores(trained):
     assert scores == [
         pytest.approx(outcome["responses"][name], abs=1e-6) for name in ("val_bpb", "roundtrip_bpb", "adapted_bpb")
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "budget", "said"),
+    [
+        ("train", ["--steps", "8"], r"[0-9.]+ s on training text"),
+        ("self", ["--seconds", "0.01"], r"[0-9.]+ s on text of its own"),
+        ("train", ["--seconds", "0.01"], r"([0-9.]+) s on training text, 0 s reserved: \1 s beyond the limit"),
+    ],
+)
+def test_training_says_how_long_calibration_took_and_what_was_reserved(tmp_path, text, budget, said):
+    levers = (*LEVERS[:-1], "calibration.batches=1", "calibration.rows=1", f"calibration.text={text}")
+    sets = [part for lever in levers for part in ("--set", lever)]
+    arguments = [*budget, "--constant", "eval_tokens=512", "--dir", str(tmp_path), "--device", "cpu", "--quiet"]
+    found = CliRunner().invoke(app, ["train", "--preset", "golf-micro", *sets, *arguments])
+    lines = dict(line.split(":", 1) for line in found.stdout.splitlines() if ":" in line)
+    assert re.fullmatch(said, lines["calibration"].strip()), found.output
 
 
 def test_a_recipe_whose_artifact_would_be_over_the_cap_is_not_trained(tmp_path):

@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from lever_cases import config_of, ids_of, model_of, neutral, shake
 
-from foldover.core import Budget, Limit, RunSpec, Settings, UserError, to_plain
+from foldover.core import Budget, Limit, RunSpec, Settings, TrainerError, UserError, to_plain
 from foldover.lm.device import Device, open_device
-from foldover.lm.diagnostics.examine import diagnose, gates_of
+from foldover.lm.diagnostics.examine import diagnose, gate_courses, gates_of
 from foldover.lm.diagnostics.observe import gradient_norms, hidden_of, observe, predictions_of, without_branch
 from foldover.lm.diagnostics.predictions import (
     accuracy,
@@ -315,6 +315,13 @@ def test_the_courses_of_gates_end_where_the_gates_are(kept: Path) -> None:
     assert ends == {gate.name: pytest.approx(gate.mean, rel=1e-5, abs=1e-9) for gate in found.gates}
     assert {course.progress for course in found.gate_courses} == {(0.25, 0.5, 0.75, 1.0)}
     assert any(len(set(course.means)) == 4 for course in found.gate_courses)
+
+
+@pytest.mark.parametrize("line", ['{"progress":', '{"progress":0.5}', '{"progress":0.5,"means":{}}'])
+def test_a_damaged_record_of_gates_is_told(line: str, tmp_path: Path) -> None:
+    (tmp_path / "gates.jsonl").write_text('{"means":{"a":0.1},"progress":0.1,"step":0}\n' + line + "\n{}\n")
+    with pytest.raises(TrainerError, match=r"record of gates .*gates\.jsonl cannot be read"):
+        gate_courses(tmp_path)
 
 
 def test_a_diagnosis_without_courses_of_gates_is_shown_without_them(kept: Path) -> None:

@@ -74,7 +74,7 @@ def train(
     from foldover.lab import train_once
 
     given = pairs(constants)
-    if code:
+    if code or code_packing != "none":
         given = {**given, "code_bytes": str(count_code(code, cast("Packing", code_packing)))}
     spec = _spec(
         preset,
@@ -125,7 +125,7 @@ def summary(spec: RunSpec, outcome: Outcome) -> dict[str, str]:
 
 
 def _artifact_lines(spec: RunSpec, outcome: Outcome) -> dict[str, str]:
-    """What was written, if anything was: its file, its bytes exactly, and the codec."""
+    """What was written, if anything was: its file, its bytes exactly, the codec, and how long calibration took."""
     artifact = outcome.artifact
     if artifact is None:
         return {}
@@ -137,8 +137,22 @@ def _artifact_lines(spec: RunSpec, outcome: Outcome) -> dict[str, str]:
         "artifact_bytes": f"{artifact.bytes:,} (predicted before training: {predicted:,})",
         "codec": artifact.codec,
     }
+    if "calibration_seconds" in outcome.counters:
+        lines["calibration"] = _calibration(spec, outcome.counters.number("calibration_seconds"))
     code_bytes = spec.constants.get("code_bytes", 0)
     return lines | ({"code_bytes": f"{code_bytes:,}"} if code_bytes else {})
+
+
+def _calibration(spec: RunSpec, seconds: float) -> str:
+    """What it took, and of a limit in seconds what was reserved for it, where its text was that of training."""
+    values = spec.recipe.values
+    if values.get("calibration.text", "train") != "train":
+        return f"{seconds:.2f} s on text of its own"
+    if spec.budget.limit.kind != "seconds":
+        return f"{seconds:.2f} s on training text"
+    reserved = values.number("schedule.reserve_seconds") if "schedule.reserve_seconds" in values else 0.0
+    over = f": {seconds - reserved:.2f} s beyond the limit" if seconds > reserved else ""
+    return f"{seconds:.2f} s on training text, {reserved:g} s reserved{over}"
 
 
 def _spec(preset: str, settings: Mapping[str, str], constants: Mapping[str, str], seed: int, budget: Budget) -> RunSpec:

@@ -48,6 +48,7 @@ from foldover.lm.levers import TrainConfig
 from foldover.lm.model import Gpt, build_model
 from foldover.lm.model.parameter import role_parameters
 from foldover.lm.state import STATE, Kept, load_state
+from foldover.lm.tensor_file import unreadable
 from foldover.lm.token_classes import token_classes
 from foldover.lm.token_traits import token_kind, token_traits
 from foldover.rundir import read_json_lines
@@ -132,14 +133,18 @@ def gates_of(model: Gpt) -> tuple[Gate, ...]:
 
 
 def gate_courses(folder: Path) -> tuple[GateCourse, ...]:
-    """How the gates of a run moved, from its folder; none where it trained none."""
-    points = read_json_lines(folder / GATE_LOG)
-    progress = tuple(point["progress"] for point in points)
-    names = points[0]["means"] if points else ()
-    return tuple(
-        GateCourse(name=name, progress=progress, means=tuple(point["means"][name] for point in points))
-        for name in names
-    )
+    """How the gates of a run moved, from its folder; none where it trained none. TrainerError for a damaged file."""
+    path = folder / GATE_LOG
+    try:
+        points = read_json_lines(path)
+        progress = tuple(point["progress"] for point in points)
+        names = points[0]["means"] if points else ()
+        return tuple(
+            GateCourse(name=name, progress=progress, means=tuple(point["means"][name] for point in points))
+            for name in names
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise unreadable(path, "record of gates", error) from error
 
 
 def _branches(
