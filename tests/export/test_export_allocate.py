@@ -186,7 +186,7 @@ def test_candidates_keep_what_is_not_a_width() -> None:
 
 
 def no_bytes(stored: Sequence[StoredTensor]) -> int:
-    return 1000 * len(stored)
+    return 300 + 1000 * len(stored)
 
 
 @pytest.mark.parametrize("mode", ["only", "all_but"])

@@ -80,8 +80,8 @@ def small_study(tmp_path: Path, quick_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def train_small(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """From a seed to the folder of a run of 12 steps that kept its state. Not to be written to."""
+def train_small(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """From a seed, and scored tokens, to the folder of a run of 12 steps that kept its state. Not to be written to."""
     from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS
     from foldover.lm.trainer import LMTrainer
 
@@ -89,7 +89,7 @@ def train_small(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Pat
     recipe = Recipe(trainer="lm", values=LEVERS.complete(small, PRESETS["micro"]))
     root = RunRoot(tmp_path_factory.mktemp("small"))
 
-    def train(seed: int) -> Path:
+    def train(seed: int, eval_tokens: int = 4096) -> Path:
         spec = RunSpec(
             study="",
             stage="",
@@ -99,7 +99,7 @@ def train_small(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Pat
             recipe=recipe,
             budget=Budget(limit=Limit(kind="steps", amount=12.0)),
             seed=seed,
-            constants=CONSTANTS.complete({"eval_tokens": 4096}),
+            constants=CONSTANTS.complete({"eval_tokens": eval_tokens}),
         )
         trainer = get_trainer("lm")
         assert isinstance(trainer, LMTrainer)

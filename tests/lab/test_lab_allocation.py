@@ -61,6 +61,15 @@ def test_integer_widths_are_chosen_too(trained):
     assert len(widths) > 1
 
 
+def test_a_single_row_of_text_is_enough_and_has_no_standard_error(train_small):
+    place = train_small(3, eval_tokens=64)
+    config = export_levers({"grid.clip": "absmax", "calibration.gptq": "false"}, preset="public")
+    found = allocate_run(place, config, SETTINGS, cap=70_000, tokens=1024)
+    assert (found.tokens, found.error) == (64, None)
+    assert {each.standard_error for each in found.sensitivities} == {None}
+    assert all(each.bytes_saved > 0 for each in found.sensitivities)
+
+
 def test_a_cap_below_all_names_the_smallest_size(trained):
     with pytest.raises(BudgetError, match=r"takes [0-9,]+ bytes.*Raise the cap to [0-9,]+"):
         allocate_run(trained, export_levers({}), SETTINGS, cap=5_000, tokens=1024)

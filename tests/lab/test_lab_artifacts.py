@@ -117,6 +117,25 @@ def test_a_cap_is_met_just_below_or_refused(trained, tmp_path):
     assert not (tmp_path / "b").exists()
 
 
+def test_code_that_is_counted_is_in_what_is_said_of_a_cap(trained, tmp_path):
+    code = tmp_path / "train.py"
+    code.write_text("#" * 49_000)
+    with pytest.raises(BudgetError, match=r"and 49,000 bytes of code count with it \(got 50000\)"):
+        export_run(trained, export_levers({}), SETTINGS, out=tmp_path / "a", cap=50_000, code=[code])
+    found = export_run(trained, export_levers({}), SETTINGS, out=tmp_path / "a", cap=109_000, code=[code])
+    assert found.cap.total == found.bytes + 49_000 <= 109_000
+    assert found.bytes > 0.99 * 60_000
+
+
+def test_code_that_would_count_towards_nothing_is_refused(trained, tmp_path):
+    code = tmp_path / "train.py"
+    code.write_text("x = 1\n")
+    with pytest.raises(UserError, match="code is counted and there is no cap"):
+        export_run(trained, export_levers({}), SETTINGS, out=tmp_path / "a", code=[code])
+    with pytest.raises(UserError, match="there is no code to count"):
+        export_run(trained, export_levers({}), SETTINGS, out=tmp_path / "a", cap=60_000, packing="lzma")
+
+
 def test_an_artifact_of_other_data_is_refused(trained, tmp_path):
     path = tmp_path / "artifact"
     export_run(trained, export_levers({}), SETTINGS, out=path)

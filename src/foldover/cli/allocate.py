@@ -65,10 +65,11 @@ def allocate(
 def _lines(found: Allocated, out: Path | None) -> list[str]:
     from foldover.lab.allocation import FILE, PICTURE, thinned
 
+    error = "" if found.error is None else f" (s.e. {found.error:.6f})"
     lines = [
         f"predicted      {found.num_bytes:,} bytes under a cap of {found.cap:,}, "
         f"{100 * (1 - found.num_bytes / found.cap):.2f} % below it",
-        f"rise           {found.rise:+.6f} bits per byte (s.e. {found.error:.6f}) on {found.tokens:,} targets, "
+        f"rise           {found.rise:+.6f} bits per byte{error} on {found.tokens:,} targets, "
         f"from {found.val_bpb:.6f}",
         "",
         f"{'frontier: bytes':>16} {'predicted rise':>15}  last change",

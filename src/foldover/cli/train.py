@@ -167,12 +167,13 @@ def _spec(preset: str, settings: Mapping[str, str], constants: Mapping[str, str]
     values = {levers.find(name).name: levers.find(name).parse(text) for name, text in settings.items()}
     recipe = Recipe(trainer="lm", values=levers.complete(values, trainer.presets[preset]))
     levers.check_effects(recipe.values)
-    trainer.resolve(recipe)
+    resolved = trainer.resolve(recipe)
     known = trainer.constants
     given = {known.find(name).name: known.find(name).parse(text) for name, text in constants.items()}
     locked = known.complete(given)
     if "accounting" not in given:
         locked = locked.with_(accounting=usual_accounting(locked.text("corpus")))
+    trainer.estimate_seconds(resolved, budget, locked)  # raises for what the budget leaves no room for
     return RunSpec(
         study="",
         stage="",

@@ -21,7 +21,7 @@ Mode = Literal["only", "all_but"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensitivity:
     """What rounding a tensor does. loss: mean change, in the unit of the measurement; standard_error: over the parts
-    of the text, None of a single part; bytes_saved: against the weights as declared floats.
+    of the text, None of a single part; bytes_saved: against the weights in float32.
     """
 
     name: str
@@ -52,6 +52,7 @@ def scan(
     `all_but` leaves one as it is and compares with all rounded. schemes: those declared if none are given.
     """
     by_name = schemes or prepared.schemes
+    nothing = bytes_of(())  # of an artifact without tensors: preamble and header
     exact = prepared.weights()
     stored = {name: pack_one(prepared, name, scheme) for name, scheme in by_name.items() if not scheme.is_float}
     rounded = {name: restore_tensor(tensor) for name, tensor in stored.items()}
@@ -71,7 +72,7 @@ def scan(
                 role=info.role,
                 loss=float(change.mean()),
                 standard_error=float(change.std(ddof=1)) / math.sqrt(change.size) if change.size > 1 else None,
-                bytes_saved=array.nbytes - bytes_of([stored[info.name]]),
+                bytes_saved=array.nbytes + nothing - bytes_of([stored[info.name]]),
             )
         )
     return tuple(found)

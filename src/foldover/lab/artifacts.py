@@ -60,7 +60,9 @@ def export_run(
     cap: that of the lever `export.allocate_to_bytes` if None.
     """
     cap = cap or config.export.allocate_to_bytes or None
-    code_bytes = count_code(code, packing) if code else 0
+    code_bytes = count_code(code, packing) if code or packing != "none" else 0
+    if code and cap is None:
+        raise UserError("code is counted and there is no cap", fix="Give --cap, or leave out --count-code.")
     from foldover.lm.exporting import export_state
     from foldover.lm.state import find_state  # torch only from here on
 

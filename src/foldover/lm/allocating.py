@@ -17,7 +17,7 @@ from foldover.export.scheme import Scheme
 from foldover.export.sensitivity import Sensitivity, scan
 from foldover.export.sizes import predicted_bytes
 from foldover.lm.bench import bench_of_state
-from foldover.lm.exporting import header_for, losses_on, prepared_of
+from foldover.lm.exporting import header_for, losses_on, prepared_of, scanned_rows
 from foldover.lm.state import Kept
 
 # By which a header that lists the chosen steps may be longer than the one that lists those to begin with.
@@ -29,8 +29,8 @@ class Allocated:
     """What every tensor is to be stored as, so that the artifact lands just under the cap.
 
     num_bytes: predicted; rise, error: in bits per byte of the first `tokens` validation targets with its standard
-    error, measured with all tensors rounded; frontier: predicted rises by bytes; factor: on all steps at the end;
-    levers: those that export exactly this.
+    error, None of a single part, measured with all tensors rounded; frontier: predicted rises by bytes; factor: on all
+    steps at the end; levers: those that export exactly this.
     """
 
     run_id: str
@@ -39,7 +39,7 @@ class Allocated:
     tokens: int
     val_bpb: float
     rise: float
-    error: float
+    error: float | None
     factor: float
     levers: ExportConfig
     schemes: dict[str, Scheme]
@@ -72,10 +72,10 @@ def allocate_state(kept: Kept, config: ExportConfig, settings: Settings, *, cap:
         run_id=bench.spec.run_id,
         cap=cap,
         num_bytes=fitted.num_bytes,
-        tokens=tokens,
+        tokens=int(scanned_rows(bench, tokens).is_scored.sum()),
         val_bpb=float(before.mean()),
         rise=float(change.mean()),
-        error=float(change.std(ddof=1)) / math.sqrt(change.size),
+        error=float(change.std(ddof=1)) / math.sqrt(change.size) if change.size > 1 else None,
         factor=fitted.factor,
         levers=with_schemes(config, fitted.schemes),
         schemes=dict(fitted.schemes),

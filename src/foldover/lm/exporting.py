@@ -20,7 +20,7 @@ from foldover.evaluation.score import Evaluation
 from foldover.export.allocate import FrontierPoint
 from foldover.export.code_bytes import CapCheck, cap_check
 from foldover.export.container import Written, pack_artifact, write_packed
-from foldover.export.fit_cap import fit_cap
+from foldover.export.fit_cap import Fitted, fit_cap
 from foldover.export.levers import ExportConfig
 from foldover.export.pack import Packed, Prepared, pack_prepared, prepare
 from foldover.export.parts import StoredTensor
@@ -81,7 +81,7 @@ def export_state(
     """
     bench = bench_of_state(kept, settings)
     before = measure(bench.model, bench.rows, bench.device).bits_per_byte
-    found = write_from(bench, before, config, out, fit_bytes=None if cap is None else cap - code_bytes)
+    found = write_from(bench, before, config, out, cap=cap, code_bytes=code_bytes)
     began = time.perf_counter()
     after = measure(reloaded(bench, out).model, bench.rows, bench.device).bits_per_byte
     return Exported(
@@ -100,13 +100,15 @@ def export_state(
 
 
 def write_from(
-    bench: Bench, val_bpb: float, config: ExportConfig, out: Path, *, fit_bytes: int | None = None
+    bench: Bench, val_bpb: float, config: ExportConfig, out: Path, *, cap: int | None = None, code_bytes: int = 0
 ) -> WrittenArtifact:
-    """Write the artifact of a model. fit_bytes: what the file is to land under; None for as the levers declare it."""
+    """Write the artifact of a model. cap: what file and counted code are to land under; None for as the levers say.
+
+    Raises BudgetError for a cap that nothing reaches.
+    """
     header = header_for(bench, val_bpb, config)
-    is_fitted = fit_bytes is not None
     began = time.perf_counter()
-    calibration = _calibration(bench, config, has_gradients=is_fitted or config.grid.row_steps == "gradient")
+    calibration = _calibration(bench, config, has_gradients=cap is not None or config.grid.row_steps == "gradient")
     calibrated_at = time.perf_counter()
     prepared = prepare(weights_of(bench.plain), infos_of(bench.plain), config, calibration)
 
@@ -115,10 +117,10 @@ def write_from(
 
     frontier: tuple[FrontierPoint, ...] = ()
     schemes = prepared.schemes
-    if fit_bytes is None:
+    if cap is None:
         packed = pack_prepared(prepared, schemes, bytes_of=bytes_of)
     else:
-        fitted = fit_cap(prepared, bytes_of, cap_bytes=fit_bytes)
+        fitted = _fitted(prepared, bytes_of, cap=cap, code_bytes=code_bytes)
         packed, frontier, schemes = fitted.packed, fitted.frontier, fitted.schemes
     packed_at = time.perf_counter()
     packed, written = _written(out, header, prepared, packed, schemes, bytes_of)
@@ -133,6 +135,20 @@ def write_from(
             writing=time.perf_counter() - packed_at,
         ),
     )
+
+
+def _fitted(prepared: Prepared, bytes_of: BytesOf, *, cap: int, code_bytes: int) -> Fitted:
+    """`fit_cap` with counted code, of which its errors speak too."""
+    try:
+        return fit_cap(prepared, bytes_of, cap_bytes=cap - code_bytes)
+    except BudgetError as error:
+        if not code_bytes or error.value != cap - code_bytes:
+            raise
+        raise BudgetError(
+            f"{error.what}, and {code_bytes:,} bytes of code count with it",
+            value=cap,
+            fix="Raise the cap, ship less code, train a smaller model, or allow coarser options.",
+        ) from None
 
 
 def _written(
@@ -188,10 +204,9 @@ def scan_state(
 
 
 def losses_on(bench: Bench, tokens: int) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
-    """From weights to the bits per byte of each part of the first so many validation targets, (parts,)."""
-    row_tokens = bench.rows.ids.shape[1] - 1
-    rows = _first_rows(bench.rows, max(SCAN_PARTS, tokens // row_tokens))
-    borders = np.array_split(np.arange(len(rows.ids)), SCAN_PARTS)
+    """From weights to the bits per byte of each part of the rows of a scan, (parts,)."""
+    rows = scanned_rows(bench, tokens)
+    borders = np.array_split(np.arange(len(rows.ids)), min(SCAN_PARTS, len(rows.ids)))
     parts = [ScoredRows(ids=rows.ids[i], bytes=rows.bytes[i], is_scored=rows.is_scored[i]) for i in borders]
 
     def losses_of(weights: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -240,5 +255,8 @@ def _calibration(bench: Bench, config: ExportConfig, *, has_gradients: bool) -> 
     return calibrated(bench.plain, bench.spec, bench.data, config.calibration, has_gradients=has_gradients)
 
 
-def _first_rows(rows: ScoredRows, count: int) -> ScoredRows:
+def scanned_rows(bench: Bench, tokens: int) -> ScoredRows:
+    """The first rows, of about so many validation targets, but enough for all parts of a scan if there are so many."""
+    rows = bench.rows
+    count = max(SCAN_PARTS, tokens // (rows.ids.shape[1] - 1))
     return ScoredRows(ids=rows.ids[:count], bytes=rows.bytes[:count], is_scored=rows.is_scored[:count])

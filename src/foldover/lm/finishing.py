@@ -53,7 +53,8 @@ def finish(bench: Bench, val_bpb: float, folder: RunFolder) -> Finished:
             val_bpb,
             export_config(config),
             folder.path / ARTIFACT,
-            fit_bytes=wanted - code_bytes if wanted else None,
+            cap=wanted or None,
+            code_bytes=code_bytes,
         )
     except BudgetError as error:
         folder.add_event("over_cap", cap=wanted or config.correction.prune_to_bytes)
