@@ -185,6 +185,24 @@ def test_when_time_runs_out_the_rest_is_scored_unadapted(model: ModuleScorer) ->
     assert found.measured[-1].score.nats == pytest.approx(wanted, rel=1e-12)
 
 
+@pytest.mark.parametrize("values", [{"adapt": "sgd"}, {"adapt": "lora", "lora_batch": 2}])
+def test_without_time_nothing_is_learned_and_no_lever_acted(model: ModuleScorer, values: dict[str, object]) -> None:
+    found = run(model, 150, 60, adapt_seconds=0.0, **ISOLATED, **values)
+    assert found.responses.number("adapted_bpb") == found.responses.number("sliding_bpb")
+    assert "time ran out after" in found.measured[-1].notes[0]
+    assert found.fired == ()
+
+
+def test_a_word_that_no_matrix_has_is_refused_before_anything_is_read(model: ModuleScorer) -> None:
+    read: list[int] = []
+    model.logits = lambda ids: read.append(ids.numel()) or torch.zeros(*ids.shape, 23)  # type: ignore[method-assign]
+    with pytest.raises(RecipeError, match="querry"):
+        run(model, 90, adapt="lora", lora_targets="query,querry", **ISOLATED)
+    with pytest.raises(RecipeError, match="2 documents"):
+        run(model, 60, 30, adapt="lora", phase_documents="2", **ISOLATED)
+    assert sum(read) <= 2  # one token each, to see the vocabulary
+
+
 def test_sgd_that_begins_anew_at_documents_scores_each_as_if_alone(model: ModuleScorer) -> None:
     values = {"adapt": "sgd", "adapt_reset": "document", "adapt_lr": 0.3, "adapt_chunk": 16, **ISOLATED}
     assert_order_does_not_matter(model, values)

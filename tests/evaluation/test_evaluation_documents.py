@@ -359,19 +359,30 @@ def whole_of(stream: Stream, documents: int) -> Scored:
     return Scored(chunk=chunk.chunks[0], context=0)
 
 
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("stride", [1, 4])
+def test_warm_documents_by_length_are_refused(model: ModuleScorer, at_once: int, stride: int) -> None:
+    stream = stream_of(30, 30, 30, 30, 30, 30)
+    setting, inputs = levers(**LORA | {"stride": stride}, lora_reset="warm", lora_batch=at_once), inputs_of(stream)
+    evaluator = Evaluator(model=model, adaptation=adaptation_of(model, inputs, setting), tokens_at_once=64)
+    check_causality(evaluator, stream, reading_of(inputs, setting))
+    assert rule_of(evaluator, stream, replace(reading_of(inputs, setting), is_sorted=True)) == "score_first"
+
+
 class Greedy(NoLearner):
     """Phases that read on beyond what is scored."""
 
-    def __init__(self, inner: Learner, num_tokens: int) -> None:
-        self.inner, self.num_tokens = inner, num_tokens
+    def __init__(self, inner: Learner, num_tokens: int, by: int) -> None:
+        self.inner, self.num_tokens, self.by = inner, num_tokens, by
         self.restart, self.attend, self.learn = inner.restart, inner.attend, inner.learn  # type: ignore[method-assign]
 
     def consolidate(self, scored: Scored) -> None:
-        further = min(self.num_tokens - 1, scored.chunk.hi + 8)
+        further = min(self.num_tokens - 1, scored.chunk.hi + self.by)
         self.inner.consolidate(replace(scored, chunk=replace(scored.chunk, hi=further)))
 
 
-def test_a_phase_that_learns_from_what_is_not_scored_is_refused(model: ModuleScorer) -> None:
+@pytest.mark.parametrize("by", [2, 8])  # the next position predicts the first token of a document and teaches nothing
+def test_a_phase_that_learns_from_what_is_not_scored_is_refused(model: ModuleScorer, by: int) -> None:
     stream = stream_of(40, 30, 20, 35, 40, 30)
     setting = levers(**LORA, phase_documents="3", phase_lr=0.3)
     inputs = inputs_of(stream)
@@ -382,7 +393,7 @@ def test_a_phase_that_learns_from_what_is_not_scored_is_refused(model: ModuleSco
         @contextmanager
         def opened() -> Iterator[Learner]:
             with lawful(text)() as learner:
-                yield Greedy(learner, len(text))
+                yield Greedy(learner, len(text), by)
 
         return opened
 

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from foldover.core import EvaluationError, UserError
 from foldover.evaluation.adaptation import Adaptation, Learner, NoLearner, Scored
 from foldover.evaluation.evaluate import evaluate
 from foldover.evaluation.laws import check_bytes, check_causality, check_once, check_sums, sampled_targets
 from foldover.evaluation.one_pass import Evaluator, Reading, one_pass
+from foldover.evaluation.parts import adaptation_of, reading_of, text_of
 from foldover.evaluation.scoring_model import ModuleScorer
-from foldover.evaluation.sgd import sgd_adaptation
 from foldover.evaluation.stream import Stream
 from foldover.evaluation.windows import Windows, sliding_windows
 
 from .conftest import CONTEXT, Tiny, inputs_of, levers, scorer_of, stream_of
-from .test_evaluation_adaptation import sgd_rules
 
 READING = Reading(context=CONTEXT, stride=4, chunk=48)
 
@@ -117,34 +117,153 @@ def test_a_sum_that_is_off_by_less_than_rounding_passes(model: ModuleScorer) -> 
     assert check_sums(result) == 3
 
 
-class Eager(NoLearner):
-    """Learns from the chunk after the one that it is given."""
+class Rare:
+    """Three times the probability after one token in five hundred or so."""
 
-    def __init__(self, inner: Learner) -> None:
+    def __init__(self, stream: Stream) -> None:
+        self.ids = stream.ids
+
+    def __call__(self, log_probs: Tensor, positions: np.ndarray, starts: np.ndarray) -> Tensor:
+        is_hit = (positions % 101 == 60) & (self.ids[positions] < 10)
+        return log_probs + torch.from_numpy(np.where(is_hit, np.log(3.0), 0.0)).unsqueeze(1)
+
+
+def test_a_sidecar_that_is_unnormalised_now_and_then_is_refused_on_the_pass(model: ModuleScorer) -> None:
+    stream = stream_of(900).joined()
+    keep = sampled_targets(stream).tolist()
+    result = one_pass(Evaluator(model=model, tokens_at_once=64, mixers=(Rare,)), stream, READING, keep=keep)
+    assert all(float(result.kept[target].exp().sum()) == pytest.approx(1.0) for target in keep)
+    assert 0 < (abs(result.sums - 1.0) > 1.0).sum() < 9
+    assert rule_of(lambda: check_sums(result)) == "normalisation"
+
+
+class Remembering:
+    """Likes what came after the same three tokens in any reading before."""
+
+    followed: dict[tuple[int, ...], int]
+
+    def __init__(self, stream: Stream) -> None:
+        self.ids = stream.ids.tolist()
+
+    def __call__(self, log_probs: Tensor, positions: np.ndarray, starts: np.ndarray) -> Tensor:
+        mixed = log_probs.clone()
+        for row, position in enumerate(positions.tolist()):
+            context = tuple(self.ids[max(0, position - 2) : position + 1])
+            if context in self.followed:
+                mixed[row, self.followed[context]] += 0.5
+            self.followed[context] = self.ids[position + 1]
+        return mixed.log_softmax(dim=-1)
+
+
+def test_a_cache_that_outlives_its_pass_is_refused(model: ModuleScorer) -> None:
+    evaluator = Evaluator(model=model, tokens_at_once=64, mixers=(type("_", (Remembering,), {"followed": {}}),))
+    assert rule_of(lambda: check_causality(evaluator, stream_of(120).joined(), READING)) == "causality"
+
+
+class Counting(nn.Module):
+    """Likes what it was shown since it was made."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.counts = inner, torch.zeros(23)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        logits = self.inner(ids) + self.counts.log1p()
+        self.counts = self.counts + torch.bincount(ids.flatten(), minlength=23)
+        return logits
+
+
+class Centred(nn.Module):
+    """Subtracts the mean over the rows of a batch, all of which but one are of other windows."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
         self.inner = inner
 
-    def restart(self, num_slots: int = 1) -> None:
-        self.inner.restart(num_slots)
-
-    def learn(self, *chunks: Scored) -> None:
-        (scored,) = chunks
-        chunk = scored.chunk
-        size = chunk.hi - chunk.lo
-        self.inner.learn(replace(scored, chunk=replace(chunk, lo=chunk.lo + size // 2, hi=chunk.hi + size // 2)))
+    def forward(self, ids: Tensor) -> Tensor:
+        logits = self.inner(ids)
+        return logits - 0.5 * logits.mean(dim=0, keepdim=True) if len(ids) > 1 else logits
 
 
-def test_learning_from_what_is_not_scored_yet_is_refused(model: ModuleScorer) -> None:
-    def adaptation(stream: Stream) -> Adaptation:
+@pytest.mark.parametrize("values", [{}, {"mode": "sliding"}, {"isolation": "document"}])
+@pytest.mark.parametrize("broken", [Counting, Centred])
+def test_what_a_model_keeps_or_takes_from_other_windows_is_refused(
+    module: Tiny, broken: type[nn.Module], values: dict[str, object]
+) -> None:
+    stream = stream_of(200, 200)
+    assert rule_of(lambda: evaluate(scorer_of(broken(module)), inputs_of(stream), levers(**values))) == "causality"
+
+
+@pytest.mark.parametrize("context", [1, 2, 5])
+def test_short_contexts_are_checked_too(model: ModuleScorer, context: int) -> None:
+    evaluator = Evaluator(model=model, tokens_at_once=64, mixers=(PeekingMixer,))
+    reading = Reading(context=context, stride=1, chunk=48)
+    assert rule_of(lambda: check_causality(evaluator, stream_of(120).joined(), reading)) == "causality"
+
+
+def test_an_adaptation_that_diverges_hides_no_leak(module: Tiny) -> None:
+    for inner, is_lawful in ((module, True), (Peeking(module, 1), False)):
+        model = scorer_of(inner)
+        model.loss = lambda ids, targets, inner=inner: inner(ids).sum() * torch.inf  # type: ignore[method-assign]
+        call = partial(evaluate, model, inputs_of(stream_of(70, 50)), levers(mode="sliding", adapt="sgd"))
+        if is_lawful:
+            found = call()
+            assert found.notes[0].startswith("causality and normalisation hold on 2 excerpts")
+            assert "no finite score" in found.measured[-1].notes[0]
+        else:
+            assert rule_of(call) == "causality"
+
+
+class Early(NoLearner):
+    """Learns from chunks that lie so many tokens further on than those that it is given."""
+
+    def __init__(self, inner: Learner, by: int) -> None:
+        self.inner, self.by = inner, by
+        self.restart, self.attend = inner.restart, inner.attend  # type: ignore[method-assign]
+
+    def learn(self, *scored: Scored) -> None:
+        def later(one: Scored) -> Scored:
+            chunk = replace(one.chunk, lo=one.chunk.lo + self.by, hi=one.chunk.hi + self.by)
+            return replace(one, chunk=chunk, context=one.context + self.by)
+
+        self.inner.learn(*map(later, scored))
+
+
+SGD, LORA = {"adapt": "sgd", "adapt_lr": 0.1}, {"adapt": "lora", "lora_lr": 0.03, "isolation": "document"}
+
+
+@pytest.mark.parametrize("by", [0, 1, 4])
+@pytest.mark.parametrize(
+    "values",
+    [
+        SGD,
+        {**SGD, "isolation": "document", "adapt_reset": "document"},
+        {**LORA, "lora_batch": 3},
+        {**LORA, "lora_batch": 2, "lora_reset": "warm"},
+    ],
+)
+def test_learning_from_what_is_not_scored_yet_is_refused(
+    model: ModuleScorer, values: dict[str, object], by: int
+) -> None:
+    stream, setting = stream_of(70, 60, 50), levers(mode="sliding", **values)
+    inputs = inputs_of(stream)
+    lawful = adaptation_of(model, inputs, setting)
+    assert lawful is not None
+
+    def adaptation(text: Stream) -> Adaptation:
         @contextmanager
         def opened() -> Iterator[Learner]:
-            with sgd_adaptation(model, stream, sgd_rules())() as learner:
-                yield Eager(learner)
+            with lawful(text)() as learner:
+                yield Early(learner, by)
 
         return opened
 
     evaluator = Evaluator(model=model, tokens_at_once=64, adaptation=adaptation)
-    split = replace(READING, is_split=True)
-    assert rule_of(lambda: check_causality(evaluator, stream_of(200).joined(), split)) == "score_first"
+    call = partial(check_causality, evaluator, text_of(inputs, setting), reading_of(inputs, setting))
+    if by:
+        assert rule_of(call) == "score_first"
+    else:
+        call()
 
 
 def test_the_pass_hands_over_nothing_that_it_has_not_scored(
@@ -191,6 +310,19 @@ def test_a_device_whose_sums_are_not_repeatable_is_not_taken_for_a_leak(module: 
     found = evaluate(scorer_of(Noisy()), inputs_of(stream_of(70, 50)), levers(mode="sliding"))
     assert found.proof_seconds == 0.0
     assert "2 excerpts" in found.notes[0]
+
+
+def test_noise_of_ones_own_hides_no_leak(module: Tiny) -> None:
+    noise = torch.Generator().manual_seed(0)
+
+    class Hiding(nn.Module):
+        def forward(self, ids: Tensor) -> Tensor:
+            later = functional.one_hot(torch.roll(ids, -1, dims=1), 23)
+            return module(ids) + 0.02 * torch.rand(*ids.shape, 23, generator=noise) + 0.1 * later
+
+    assert (
+        rule_of(lambda: evaluate(scorer_of(Hiding()), inputs_of(stream_of(90)), levers(mode="sliding"))) == "causality"
+    )
 
 
 def test_tokens_scored_twice_or_never_are_refused(model: ModuleScorer) -> None:

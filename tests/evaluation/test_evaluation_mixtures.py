@@ -103,6 +103,13 @@ def test_a_temperature_is_not_fitted_to_validation_text(model: ModuleScorer) -> 
         evaluate(model, inputs_of(stream), levers(fitted_temperature=True))
 
 
+def test_a_temperature_is_not_fitted_to_the_rows_of_the_plain_score_either(model: ModuleScorer) -> None:
+    stream = stream_of(60, 40)
+    inputs = inputs_of(stream, stream=stream_of(70, 30, seed=1), training_rows=inputs_of(stream).rows.ids[2:4])
+    with pytest.raises(DataError, match="stands in the validation stream"):
+        evaluate(model, inputs, levers(mode="sliding", fitted_temperature=True))
+
+
 def test_a_fitted_temperature_acts(model: ModuleScorer) -> None:
     rows = np.random.default_rng(3).integers(0, 22, (6, 17)).astype(np.uint16)
     stream = stream_of(60, 40)

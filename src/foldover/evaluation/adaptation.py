@@ -88,6 +88,8 @@ class TimeLimited:
         self._ends = clock() + seconds
         self.ran_out_after: int | None = None
         """Targets that were scored before the time ran out."""
+        self.has_taught = False
+        """Whether there was a lesson."""
 
     def restart(self, num_slots: int = 1) -> None:
         """Of the learner."""
@@ -114,6 +116,7 @@ class TimeLimited:
             return
         if self._clock() < self._ends:
             lesson()
+            self.has_taught = True
         if self._clock() >= self._ends:
             self._learner.forget()
             self.ran_out_after = num_scored

@@ -54,16 +54,16 @@ def evaluate(model: AdaptableModel, inputs: Inputs, levers: Evaluate, *, is_prov
     """
     check_evaluate(levers, context=inputs.context)
     _check_vocabulary(model, inputs)
+    is_windowed = has_windows(levers, context=inputs.context)
+    task = _task(inputs, levers, is_windowed=is_windowed)
+    learning = adaptation_of(model, inputs, levers)
     scores = [_plain(model, inputs)]
     if not scores[0].score.is_finite:
         return Evaluation(measured=tuple(scores))
-    is_windowed = has_windows(levers, context=inputs.context)
-    task = _task(inputs, levers, is_windowed=is_windowed)
     stages, mixers = stages_of(model, inputs, levers, task.text), mixers_of(levers)
     evaluator = Evaluator(model=model, stages=stages, mixers=mixers, tokens_at_once=inputs.tokens_at_once)
     scores.append(_windowed(evaluator, task, scores[-1]) if is_windowed else _same(SLIDING, scores[-1]))
     scores.append(_measure(MIXED, evaluator, task) if stages or mixers else _same(MIXED, scores[-1]))
-    learning = adaptation_of(model, inputs, levers)
     if learning is None:
         seconds, notes = _prove(evaluator, task) if is_proven else (0.0, ())
         return Evaluation(measured=(*scores, _same(ADAPTED, scores[-1])), notes=notes, proof_seconds=seconds)
@@ -97,15 +97,17 @@ def _adapted(
 ) -> Evaluation:
     """The adapted score, or the unadapted one where learning diverged; both are reported."""
     opened: list[TimeLimited] = []
-    base, proof_seconds = scores[-1], 0.0
-    notes: tuple[str, ...] = ()
+    base, found = scores[-1], None
+    # Of what is kept if the adaptation diverges, and of windows that end where they would without lessons.
+    proof_seconds, notes = _prove(evaluator.unadapted(), task) if is_proven else (0.0, ())
     rejected: tuple[Measured, ...] = ()
     try:
         if is_proven:
-            proof_seconds, notes = _prove(evaluator, task)
-        found: Measured | None = _measure(ADAPTED, _limited(evaluator, limit_seconds, task.clock, opened), task)
+            seconds, notes = _prove(evaluator, task)
+            proof_seconds += seconds
+        found = _measure(ADAPTED, _limited(evaluator, limit_seconds, task.clock, opened), task)
     except Diverged:
-        found = None
+        pass
     is_kept = found is not None and found.score.nats <= DIVERGED_RATIO * base.score.nats
     if found is not None and is_kept:
         kept = replace(found, notes=_notes(opened, task))
@@ -119,7 +121,7 @@ def _adapted(
         rejected=rejected,
         notes=notes,
         proof_seconds=proof_seconds,
-        fired=("adapted_in_evaluation",) if is_kept else (),
+        fired=("adapted_in_evaluation",) if is_kept and opened[-1].has_taught else (),
     )
 
 

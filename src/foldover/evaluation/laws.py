@@ -6,11 +6,13 @@
     once           each token is scored, and no token twice
     bytes          the bytes divided by are those of the text
 
-`once`, `bytes` and, at sampled tokens, `normalisation` are checked on the whole pass. Causality is asked of short
-excerpts, each read several times from the same state: with all tokens from t on replaced, and with t alone replaced,
-nothing that was said up to the prediction of t may change in a single bit. The second excerpt repeats its first half,
-so that caches and matchers have something to find; the third, where a model begins anew in each document, is cut into
-short ones, so that what goes on from document to document, or from phase to phase, is seen.
+`once`, `bytes` and `normalisation`, at sampled tokens and where something is mixed in, are checked on the whole pass.
+Causality is asked of short excerpts, each read several times from the same state: with all tokens from t on replaced,
+and with t alone replaced, nothing that was said up to the prediction of t may change in a single bit. The second
+excerpt repeats its first half, so that caches and matchers have something to find; the third, where a model begins anew
+in each document, is cut into short ones of several lengths, so that what goes on from document to document, or from
+phase to phase, is seen, and in which order. A device whose sums do not repeat may differ from itself; text that becomes
+likelier as it is read again means that something stays from one reading to the next.
 """
 
 from __future__ import annotations
@@ -30,10 +32,16 @@ MAX_DEVIATION = 1e-6
 """How far the sum of a distribution may be from 1."""
 ROUNDING = 1e-12
 """Nats by which equal predictions may differ in double precision."""
+MAX_NOISE = 0.05
+"""Nats by which a prediction may differ when a text is read again, on a device whose sums do not repeat."""
+MAX_DRIFT = 0.005
+"""The same of the mean of a text: noise averages out, what was kept from one reading to the next does not."""
 NUM_SAMPLES = 16
 """Distributions of a whole pass that are summed."""
-SHORT_UNITS = 6
-"""Units of the excerpt of short ones."""
+SHORT_UNITS = (0, 6, 11, 17, 22, 29, 33)
+"""Where units of the excerpt of short ones begin, and its end: no two neighbours of one length."""
+SHORTEST_EXCERPT = 48
+"""Tokens of an excerpt, where there are so many: enough for several lessons in each short unit."""
 
 
 def sampled_targets(stream: Stream, count: int = NUM_SAMPLES) -> NDArray[np.int64]:
@@ -44,8 +52,9 @@ def sampled_targets(stream: Stream, count: int = NUM_SAMPLES) -> NDArray[np.int6
 
 def check_sums(result: PassResult) -> int:
     """How many distributions were summed. Raises EvaluationError (`normalisation`) if one does not add up to 1."""
-    for target, log_probs in result.kept.items():
-        total = float(log_probs.exp().sum())
+    sums = {target: float(log_probs.exp().sum()) for target, log_probs in result.kept.items()}
+    off = np.flatnonzero(~(np.abs(result.sums - 1.0) <= MAX_DEVIATION)).tolist()
+    for target, total in (*sums.items(), *((target, float(result.sums[target])) for target in off)):
         if not abs(total - 1.0) <= MAX_DEVIATION:
             raise EvaluationError(
                 "normalisation",
@@ -82,7 +91,7 @@ def check_bytes(stream: Stream) -> bool:
 
 def check_causality(evaluator: Evaluator, stream: Stream, reading: Reading) -> tuple[int, int]:
     """Number of excerpts and tokens read. Raises EvaluationError (`causality`, `score_first`, `normalisation`)."""
-    chosen = _excerpts(stream, reading)
+    chosen = _excerpts(stream, reading, is_learning=evaluator.adaptation is not None)
     tokens_read = 0
     for excerpt, short in chosen:
         targets = _changed_targets(excerpt, short)
@@ -98,19 +107,24 @@ def check_causality(evaluator: Evaluator, stream: Stream, reading: Reading) -> t
     return len(chosen), tokens_read
 
 
-def _excerpts(stream: Stream, reading: Reading) -> list[tuple[Stream, Reading]]:
-    """With readings whose chunks, groups and phases are small enough for the excerpts to have several."""
-    length = min(len(stream), reading.context + min(4 * reading.stride, reading.context // 2) + 2)
+def _excerpts(stream: Stream, reading: Reading, *, is_learning: bool) -> list[tuple[Stream, Reading]]:
+    """With readings whose chunks, groups and phases are small enough for the excerpts to have several.
+
+    Long enough for windows that are computed side by side, after the first.
+    """
+    length = reading.context + max(2 * reading.stride, min(4 * reading.stride, reading.context // 2)) + 2
+    length = min(len(stream), max(length, SHORTEST_EXCERPT))
     if length < 4:
         return []
     start = (len(stream) - length) // 2
     first, middle = stream.part(0, length), stream.part(start, start + length)
     half = length // 2
     twice = np.concatenate((middle.ids[:half], middle.ids[:half], middle.ids[2 * half :]))
-    found = [(excerpt, _shortened(reading, excerpt, length // 3)) for excerpt in (first, middle.with_ids(twice))]
-    if reading.is_reset and length >= 4 * SHORT_UNITS:
-        cut = replace(middle, starts=np.linspace(0, length, SHORT_UNITS + 1).astype(np.int64))
-        found.append((cut, _shortened(reading, cut, length // (3 * SHORT_UNITS))))
+    chunk = min(length // 3, reading.context // 2) if is_learning else length
+    found = [(excerpt, _shortened(reading, excerpt, chunk)) for excerpt in (first, middle.with_ids(twice))]
+    if reading.is_reset and length >= 4 * len(SHORT_UNITS):
+        cut = replace(middle, starts=np.array(SHORT_UNITS, dtype=np.int64) * length // SHORT_UNITS[-1])
+        found.append((cut, _shortened(reading, cut, length // (3 * len(SHORT_UNITS)))))
     return found
 
 
@@ -126,17 +140,19 @@ def _shortened(reading: Reading, excerpt: Stream, chunk: int) -> Reading:
 
 
 def _changed_targets(excerpt: Stream, reading: Reading) -> list[int]:
-    """Targets that begin no unit: just behind the first lesson and within the first window, in the middle, and late.
+    """Targets that begin no unit: the first behind the first lesson and within the first window, in the middle, late.
 
-    Behind a lesson, so that one that reads on beyond its chunk is seen; early, so that a look far ahead does not end
-    at the window. Of short units in which the model begins anew, one behind the first lesson of each.
+    The first behind a lesson, so that one that reads on by a single token is seen; early, so that a look far ahead does
+    not end at the window. Of short units in which the model begins anew, the first one, which is behind a phase or
+    another unit's lessons, or the one behind the first lesson.
     """
     chunk = reading.chunk
-    if reading.is_reset and len(excerpt.starts) > SHORT_UNITS:
-        borders = (excerpt.starts[:-1] + chunk).tolist()
+    if reading.is_reset and len(excerpt.starts) >= len(SHORT_UNITS):
+        borders = [begin + (0 if 2 <= unit <= 4 else chunk) for unit, begin in enumerate(excerpt.starts[:-1].tolist())]
     else:
-        borders = [chunk, len(excerpt) // 2 - 2, max(chunk, (len(excerpt) - 2) // chunk * chunk - chunk)]
-    wanted = [min(border + 2, len(excerpt) - 1) for border in borders]
+        late = max(chunk, (len(excerpt) - 2) // chunk * chunk - chunk)
+        borders = [min(chunk, reading.context // 2), len(excerpt) // 2, late]
+    wanted = [min(border + 1, len(excerpt) - 1) for border in borders]
     targets = [next((t for t in range(place, 0, -1) if t not in excerpt.starts), 0) for place in wanted]
     return [target for target in targets if target]
 
@@ -181,9 +197,16 @@ def _refuse(
     """Raises EvaluationError, unless the same pass twice differs as much (sums of a device that do not repeat), or the
     difference is of the last places of a double: mixtures of other lengths round in another order.
     """
-    noise = _deviation(before, one_pass(evaluator, excerpt, reading, keep=targets), target)
+    again = one_pass(evaluator, excerpt, reading, keep=targets)
+    noise, drift = _deviation(before, again, target), abs(float(np.nanmean(before.nats - again.nats)))
+    if noise > MAX_NOISE or drift > MAX_DRIFT:
+        raise EvaluationError(
+            "causality",
+            f"a text that is read again is scored otherwise, by {drift:.3g} nats a token and up to {noise:.3g}",
+            fix="Begin each pass in the same state, and keep nothing of what was read.",
+        )
     found = _deviation(before, after, target)
-    allowed = max(10.0 * noise, ROUNDING)
+    allowed = min(max(10.0 * noise, ROUNDING), MAX_NOISE)
     if found <= allowed:
         return
     still = evaluator.unadapted()

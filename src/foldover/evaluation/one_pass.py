@@ -77,11 +77,13 @@ class PassResult:
     """What a pass gives.
 
     nats: (N,) float64, of each token as a target, NaN where it is none; counts: (N,), how often each was scored;
+    sums: (N,), what the probabilities of each distribution add up to, 1 where nothing may have been mixed in;
     kept: log p (V,) float64 of the targets that were asked for; is_scored and bytes are the stream's.
     """
 
     nats: NDArray[np.float64]
     counts: NDArray[np.int64]
+    sums: NDArray[np.float64]
     kept: dict[int, Tensor]
 
 
@@ -124,7 +126,7 @@ def one_pass(evaluator: Evaluator, stream: Stream, reading: Reading, *, keep: Co
                 state.check_scored(lesson.chunk)
             if lessons:
                 learner.learn(*lessons)
-    return PassResult(nats=state.nats, counts=state.counts, kept=state.kept)
+    return PassResult(nats=state.nats, counts=state.counts, sums=state.sums, kept=state.kept)
 
 
 def _plan(stream: Stream, reading: Reading) -> tuple[Windows, tuple[Round | Phase, ...], NDArray[np.int64]]:
@@ -169,6 +171,7 @@ class _Scores:
         self._may_diverge = evaluator.adaptation is not None
         self.nats = np.full(len(stream), np.nan)
         self.counts = np.zeros(len(stream), dtype=np.int64)
+        self.sums = np.ones(len(stream))
         self.num_scored = 0
         self.kept: dict[int, Tensor] = {}
 
@@ -194,6 +197,8 @@ class _Scores:
         positions = starts + steps
         log_probs = self._mixed(log_probs, positions, starts)
         targets = positions + 1
+        if self._makers:  # a softmax adds up to 1; what is mixed in need not
+            self.sums[targets] = log_probs.exp().sum(dim=-1).cpu().numpy()
         picked = log_probs.gather(1, self._ids[torch.from_numpy(targets)].to(device).unsqueeze(1)).squeeze(1)
         self.nats[targets] = -picked.cpu().numpy()
         if self._may_diverge and not np.isfinite(self.nats[targets]).all():

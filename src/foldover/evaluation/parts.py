@@ -13,7 +13,7 @@ from foldover.core import DataError, RecipeError
 from foldover.data import ScoredRows
 from foldover.evaluation.adaptation import Adaptation
 from foldover.evaluation.levers import Evaluate, phases_of
-from foldover.evaluation.lora import Draws, LoraRules, lora_adaptation
+from foldover.evaluation.lora import Draws, LoraRules, lora_adaptation, targets_of
 from foldover.evaluation.mixtures import Combine, Mixer, Source, SourceMixer, mix, tilt
 from foldover.evaluation.ngrams import Ngrams
 from foldover.evaluation.one_pass import Reading
@@ -23,7 +23,7 @@ from foldover.evaluation.sgd import SgdRules, sgd_adaptation
 from foldover.evaluation.sidecars import LogitStage, cache_stage, temperature_stage
 from foldover.evaluation.stream import Stream, stream_of_rows
 from foldover.evaluation.tap_in import TapIn
-from foldover.evaluation.temperature import fit_temperature
+from foldover.evaluation.temperature import fit_temperature, refuse_validation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,6 +95,7 @@ def stages_of(model: AdaptableModel, inputs: Inputs, levers: Evaluate, text: Str
     if levers.fitted_temperature:
         if inputs.training_rows is None:
             raise DataError("a temperature is fitted to training tokens, and there are none", fix="Give some rows.")
+        refuse_validation(inputs.training_rows, stream_of_rows(inputs.rows))
         temperature = fit_temperature(model, inputs.training_rows, validation=text)
     if temperature != 1.0:
         stages.append(temperature_stage(temperature))
@@ -181,5 +182,6 @@ def adaptation_of(model: AdaptableModel, inputs: Inputs, levers: Evaluate) -> Ca
             tokens_at_once=inputs.tokens_at_once,
             phases=PhaseRules(sgd=phases, chunk=levers.phase_chunk) if phases_of(levers) else None,
         )
+        targets_of(model.parameters(), lora.targets)  # refused now, not after the passes before
         return lambda stream: lora_adaptation(model, stream, lora, inputs.draws)
     return None
