@@ -136,6 +136,12 @@ def test_code_that_would_count_towards_nothing_is_refused(trained, tmp_path):
         export_run(trained, export_levers({}), SETTINGS, out=tmp_path / "a", cap=60_000, packing="lzma")
 
 
+def test_a_folder_that_is_not_there_is_told_before_anything_is_computed(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("foldover.lm.exporting.export_state", None)
+    with pytest.raises(UserError, match="there is no folder for the artifact"):
+        export_run(trained, export_levers({}), SETTINGS, out=tmp_path / "absent" / "a")
+
+
 def test_an_artifact_of_other_data_is_refused(trained, tmp_path):
     path = tmp_path / "artifact"
     export_run(trained, export_levers({}), SETTINGS, out=path)

@@ -114,6 +114,16 @@ def test_an_atomic_write_replaces_the_whole_and_leaves_nothing_beside(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_an_atomic_write_to_a_full_disk_leaves_the_old_file_and_nothing_beside(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_atomic(path, "old")
+    monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        write_atomic(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_the_package_exports_what_it_says():
     names = foldover.rundir.__all__
     assert len(set(names)) == len(names)

@@ -63,6 +63,10 @@ def export_run(
     code_bytes = count_code(code, packing) if code or packing != "none" else 0
     if code and cap is None:
         raise UserError("code is counted and there is no cap", fix="Give --cap, or leave out --count-code.")
+    if out is not None and not out.parent.is_dir():
+        raise UserError(
+            "there is no folder for the artifact", value=str(out.parent), fix="Make it, or give another --out."
+        )
     from foldover.lm.exporting import export_state
     from foldover.lm.state import find_state  # torch only from here on
 
