@@ -102,6 +102,8 @@ PAIRS: dict[tuple[str, str], dict[str, Scalar]] = {
     ("model.depth", "model.layer_map"): {"model.layer_map": "0,1,1"},
     ("model.depth", "recurrence.loop_end"): {"recurrence.loop_end": 1},
     ("model.width", "model.head_dim"): {"model.width": 32},
+    ("attention.within_documents", "attention.ntk_context"): {"attention.ntk_context": CONTEXT},
+    ("attention.within_documents", "attention.long_rows"): {"attention.ntk_context": CONTEXT},
 }
 
 

@@ -104,6 +104,7 @@ NAMES = {
     "UNEMBEDDING_LR": "optimizer.unembedding_lr",
     "UNTIE_LOOP_MLPS": "recurrence.untied_mlps",
     "VALUE_RESIDUAL": "attention.value_residual",
+    "VARLEN": "attention.within_documents",
     "VE_DIM": "attention.value_embedding_dim",
     "VOCAB_SIZE": "tokenizer.vocab_size",
     "WARMDOWN_FRAC": "schedule.warmdown_ratio",
@@ -136,7 +137,6 @@ WITHOUT = {
     "GRAD_ACCUM_STEPS": "micro-batches are a setting: they change no result",
     "ADAPTIVE_WARMDOWN": "a switch; schedule.adaptive_threshold",
     "BATCH_TOKENS_START": "tokens; batch.batch_start is a share of the batch",
-    "VARLEN": "attention within documents is not built",
 }
 
 # Of the packed model and of evaluation.

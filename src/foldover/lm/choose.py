@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from inspect import signature
 
 from foldover.lm.device import Device
+from foldover.lm.model.kernels import VarlenDocuments
 from foldover.lm.model.leaves import PLAIN, Leaves
 from foldover.lm.ops import TorchPrimitives, cpu_leaves, native_primitives
 
@@ -14,14 +16,31 @@ def leaves_for(device: Device, *, is_compiled: bool = False) -> Leaves:
 
     A GPU and a compiler get torch's own, a CPU the hand-written ones, around loops in C where they are there.
     Full attention on a GPU is by the kernel that torch chooses, flash in bf16; windows are an explicit band mask, or
-    FlexAttention where the model is compiled.
+    FlexAttention where the model is compiled; so are documents there, which otherwise go to flash as they are.
     is_compiled: whether torch.compile will see the model; the device then computes under autocast on a CPU, too.
     """
     if device.device.type == "cuda" and is_compiled:
-        from foldover.lm.model.flex import FlexWindowed  # late: it imports the compiler, which takes seconds
+        from foldover.lm.model.flex import FlexDocuments, FlexWindowed  # late: it imports the compiler, for seconds
 
-        return replace(PLAIN, windowed=lambda context, window: FlexWindowed(context=context, window=window))
+        return replace(
+            PLAIN,
+            windowed=lambda context, window: FlexWindowed(context=context, window=window),
+            documents=lambda context, window: FlexDocuments(context=context, window=window),
+        )
+    if device.device.type == "cuda":
+        return _with_varlen(PLAIN)
     if device.device.type != "cpu" or is_compiled:
         return PLAIN
     native = native_primitives().primitives if device.kernels == "native" else None
     return cpu_leaves(device.dtype, native or TorchPrimitives())
+
+
+def _with_varlen(leaves: Leaves) -> Leaves:
+    """The same, with documents of any lengths in one call where this torch can: older ones have no windows there."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn  # late: only a GPU has its kernels
+    except ImportError:
+        return leaves
+    if "window_size" not in signature(varlen_attn).parameters:
+        return leaves
+    return replace(leaves, documents=lambda context, window: VarlenDocuments(window=window, varlen=varlen_attn))

@@ -222,6 +222,16 @@ class Attention:
         source="JusticeShultz/parameter-golf train_gpt.py",
         aliases=("WINDOW_SIZE",),
     )
+    within_documents: bool = lever(
+        False,
+        "What reaches a position from earlier ones ends where its document begins, at a BOS: attention, smeared "
+        "embeddings, hashed n-grams, copies and counts, in training and whenever the model is evaluated. FLOPs are "
+        "counted as without it.",
+        neutral=False,
+        is_later=True,
+        source=f"{GOLF}, record of 2026-04-10",
+        aliases=("VARLEN",),
+    )
     rope_dims: int = lever(
         0,
         "Dimensions of a head that are rotated, the first ones; 0: all.",

@@ -219,6 +219,13 @@ def _attention_problems(config: TrainConfig) -> Iterator[RecipeError]:
             value=(rotated, model.context),
             fix="Use 0 for no scaling.",
         )
+    if attention.within_documents and 0 < attention.ntk_context < model.context:
+        yield RecipeError(
+            "`attention.within_documents` and an `attention.ntk_context` below the context exclude each other: the "
+            "rotary base is that of the row's length, and no document knows of its row",
+            value=(attention.ntk_context, model.context),
+            fix=f"Use 0, or {model.context}, which leaves all rows of training alone.",
+        )
     if attention.qk_gain_spread >= attention.qk_gain:
         yield RecipeError(
             f"`attention.qk_gain_spread` is {attention.qk_gain_spread:g}: some gain would not be positive",

@@ -40,7 +40,8 @@ def needs_traits(config: TrainConfig) -> bool:
     in_input = in_table or embedding.token_type or embedding.smear == "gate"
     init = config.init
     in_init = init.cooccurrence_qk or init.table == "svd" or (head.output_bias and init.output_bias != "zero")
-    return in_input or in_init or head.unigram_bias or head.boundary_weight > 0
+    has_borders = config.attention.within_documents
+    return in_input or in_init or has_borders or head.unigram_bias or head.boundary_weight > 0
 
 
 def token_traits(data: PreparedData) -> TokenTraits:

@@ -12,6 +12,7 @@ from foldover.lm.model import mlp, outputs, values
 from foldover.lm.model import residual as res
 from foldover.lm.model.attention import Attention, AttentionSite, FixedGain, LearnedGain
 from foldover.lm.model.cooccurrence import set_queries_and_keys, set_table
+from foldover.lm.model.documents import FindDocuments
 from foldover.lm.model.ends import (
     Traits,
     build_head,
@@ -20,9 +21,10 @@ from foldover.lm.model.ends import (
     build_terms,
     build_token,
     needed_traits,
+    past_of,
 )
 from foldover.lm.model.gpt import Gpt, Parts, Plan, blended_lanes, mean_lane, mlp_lane, plain_close
-from foldover.lm.model.kernels import Grouped
+from foldover.lm.model.kernels import Grouped, OverDocuments, OverRow
 from foldover.lm.model.leaves import PLAIN, Leaves
 from foldover.lm.model.norm import rms_norm
 from foldover.lm.model.parameter import InitRules, RoleParameter, initialize
@@ -68,12 +70,12 @@ def _assemble(config: TrainConfig, shape: Shape, traits: TokenTraits | None, lea
     for spec, block in zip(shape.blocks, blocks, strict=True):
         if spec.source != spec.index:
             _share_matrices(block, blocks[spec.source])
-    held = _Held(config, shape, leaves)
+    known = Traits(config, traits)
+    held = _Held(config, shape, known, leaves)
     plans = []
     for phase in shape.phases:
         visits = tuple(held.visit(layer, blocks[layer.block]) for layer in phase.layers)
         plans.append((phase.begins_at, visits))
-    known = Traits(config, traits)
     parts = Parts(
         embedding=table,
         token=build_token(table, up),
@@ -167,8 +169,10 @@ def _gains(config: TrainConfig) -> dict[str, float]:
 class _Held:
     """Parts that belong to positions rather than blocks; each is made once and shared by all visits that use it."""
 
-    def __init__(self, config: TrainConfig, shape: Shape, leaves: Leaves) -> None:
+    def __init__(self, config: TrainConfig, shape: Shape, traits: Traits, leaves: Leaves) -> None:
         self._config, self._shape, self._leaves = config, shape, leaves
+        self._is_within = config.attention.within_documents
+        self._past = past_of(config, traits)
         self.modules: dict[str, nn.Module] = {}
         self._places: dict[float, nn.Module] = {}
         self.close: Callable[..., torch.Tensor] = plain_close
@@ -213,7 +217,7 @@ class _Held:
             site=AttentionSite(
                 place=self._place(layer.rope_base),
                 gain=part.get("gain", res.unchanged),
-                kernel=self._kernel(layer.window),
+                kernel=(OverDocuments if self._is_within else OverRow)(kernel=self._kernel(layer.window)),
                 values=tuple(self._value_stages(layer, block, part)),
                 outputs=tuple(self._output_stages(layer, part)),
             ),
@@ -245,8 +249,12 @@ class _Held:
         shape = self._shape
         name = f"kernel_{window}"
         if name not in self.modules:
-            is_full = window >= shape.context - 1
-            kernel = self._leaves.full() if is_full else self._leaves.windowed(shape.context, window)
+            if self._is_within:
+                kernel = self._leaves.documents(shape.context, window)
+            elif window >= shape.context - 1:
+                kernel = self._leaves.full()
+            else:
+                kernel = self._leaves.windowed(shape.context, window)
             groups = shape.num_heads // shape.kv_heads
             self.modules[name] = Grouped(kernel, groups) if groups > 1 else kernel
         return self.modules[name]
@@ -275,6 +283,8 @@ class _Held:
             yield part["gate"]
 
     def _steps_before(self, layer: LayerSpec) -> Iterator[res.Step]:
+        if self._is_within and layer.position == 0:
+            yield FindDocuments(past=self._past)
         if layer.begins_pass is not None:
             for kind in ("norm", "film", "vector"):
                 name = f"pass_{kind}_{layer.begins_pass}"

@@ -22,7 +22,7 @@ from foldover.lm.model.parameter import new_parameter, spread
 from foldover.lm.model.values import ValueStage
 
 Leaf = Callable[[Tensor], Tensor]
-Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
+Kernel = Callable[[Tensor, Tensor, Tensor, Flow], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class Attention(nn.Module):
         for value_stage in site.values:
             v = value_stage(v, x, flow)
         q, k = site.gain(site.place(q)), site.place(k)
-        y = site.kernel(q, k, v.transpose(1, 2)).transpose(1, 2)  # (B, T, H, hd)
+        y = site.kernel(q, k, v.transpose(1, 2), flow).transpose(1, 2)  # (B, T, H, hd)
         for output_stage in site.outputs:
             y = output_stage(y, v, x)
         return linear(y.reshape(B, T, d), self.output)

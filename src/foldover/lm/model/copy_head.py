@@ -3,8 +3,8 @@
     p = (1 - g) softmax(logits) + g c,   g = sigmoid(w x + b)
 
 c by attention: at position t the weights of a softmax over s < t of q_t k_s go to the tokens that followed, id_(s+1);
-position 0 has no source and g = 0 there. c by frequency: shares of the tokens x_0 .. x_t. What it gives as logits is
-log p, so that evaluation and losses need not know.
+position 0 has no source and g = 0 there. c by frequency: shares of the tokens x_0 .. x_t. `past` says where positions
+begin: with the row or with the document. What it gives as logits is log p, so that evaluation and losses need not know.
 
 Legend: B rows, T tokens, d width, V vocabulary.
 """
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from foldover.lm.model.documents import OF_ROW, Past
 from foldover.lm.model.head import SoftcapHead, counts_so_far
 from foldover.lm.model.linear import linear
 from foldover.lm.model.parameter import constant, new_parameter
@@ -25,7 +26,7 @@ TINY = 1e-30
 
 
 class Source(Protocol):
-    """Features (B, T, d) and ids (B, T) to the copied distribution c and where it exists, (B, T, V) and (T,)."""
+    """Features (B, T, d) and ids (B, T) to the copied distribution c (B, T, V) and where it exists, (T,) or (B, T)."""
 
     def __call__(self, x: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]: ...
 
@@ -33,35 +34,37 @@ class Source(Protocol):
 class AttentionSource(nn.Module):
     """c by attention, with queries and keys of its own."""
 
-    def __init__(self, *, width: int, dim: int, vocab_size: int) -> None:
+    def __init__(self, *, width: int, dim: int, vocab_size: int, past: Past = OF_ROW) -> None:
         super().__init__()
         self.query = new_parameter("matrix", dim, width)
         self.key = new_parameter("matrix", dim, width)
         self.vocab_size = vocab_size
+        self.past = past
 
     def forward(self, x: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        T = ids.shape[1]
         q, k = linear(x, self.query), linear(x, self.key)  # (B, T, dim)
-        position = torch.arange(T, device=ids.device)
-        is_source = position.unsqueeze(0) < position.unsqueeze(1)  # (T, T): s < t
+        position, places = torch.arange(ids.shape[1], device=ids.device), self.past.places(ids)
+        distance, exists = position.unsqueeze(1) - position, places > 0
+        is_source = (distance > 0) & (distance <= places.unsqueeze(-1))  # (T, T) or (B, T, T): s < t
         scores = (q @ k.transpose(1, 2)).float() * q.shape[-1] ** -0.5
-        scores = scores.masked_fill(~is_source, -torch.inf)
-        scores[:, 0] = 0.0  # no source at all: any finite numbers, their weights are dropped below
+        # Where there is no source at all every score is kept, to be finite: the weights are dropped below.
+        scores = scores.masked_fill(~is_source & exists.unsqueeze(-1), -torch.inf)
         weights = scores.softmax(dim=-1) * is_source  # (B, T, T)
         followed = functional.one_hot(ids[:, 1:], self.vocab_size).float()  # (B, T - 1, V)
-        return weights[:, :, :-1] @ followed, position > 0
+        return weights[:, :, :-1] @ followed, exists
 
 
 class FrequencySource(nn.Module):
-    """c by frequency in the row so far."""
+    """c by frequency so far."""
 
-    def __init__(self, *, vocab_size: int) -> None:
+    def __init__(self, *, vocab_size: int, past: Past = OF_ROW) -> None:
         super().__init__()
         self.vocab_size = vocab_size
+        self.past = past
 
     def forward(self, x: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        position = torch.arange(ids.shape[1], device=ids.device)
-        return counts_so_far(ids, self.vocab_size) / (position + 1).view(1, -1, 1), position >= 0
+        places = self.past.places(ids)
+        return counts_so_far(ids, self.vocab_size, self.past) / (places + 1).unsqueeze(-1), places >= 0
 
 
 class CopyHead(nn.Module):
@@ -83,7 +86,7 @@ class CopyHead(nn.Module):
         """log p, (B, T, V), fp32."""
         copied, exists = self.source(x, ids)
         logit = (x.float() * self.gate).sum(-1, keepdim=True) + self.gate_bias  # (B, T, 1)
-        share = torch.sigmoid(logit) * exists.view(1, -1, 1)
+        share = torch.sigmoid(logit) * exists.unsqueeze(-1)
         own = self.plain(x, ids).log_softmax(dim=-1)
         return torch.logaddexp(own + torch.log1p(-share), (share * copied + TINY).log())
 

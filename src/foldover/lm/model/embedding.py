@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from foldover.lm.model.documents import OF_ROW, Past, one_later
 from foldover.lm.model.linear import linear
 from foldover.lm.model.norm import rms_norm
 from foldover.lm.model.parameter import constant, new_parameter, orthogonal
@@ -143,14 +144,15 @@ class TokenType(nn.Module):
 class ChannelSmear(nn.Module):
     """(1 - s) x_t + s x_(t-1) with s = sigmoid(g) a channel; nothing before the first (record of 2026-03-19)."""
 
-    def __init__(self, *, width: int, share: float) -> None:
+    def __init__(self, *, width: int, share: float, past: Past = OF_ROW) -> None:
         super().__init__()
+        self.past = past
         logit = float(torch.logit(torch.tensor(share, dtype=torch.float64, device="cpu")))
         self.gate = new_parameter("control", width, draw=constant(logit))
 
     def forward(self, x: Tensor, ids: Tensor) -> Tensor:
         share = torch.sigmoid(self.gate).to(x.dtype)
-        return (1.0 - share) * x + share * _before(x)
+        return (1.0 - share) * x + share * self.past.before(x, ids)
 
 
 class GateSmear(nn.Module):
@@ -165,11 +167,7 @@ class GateSmear(nn.Module):
     def forward(self, x: Tensor, ids: Tensor) -> Tensor:
         gate = torch.sigmoid((x[..., : self.weight.shape[0]] * self.weight).sum(-1, keepdim=True))
         gate = gate * (ids != self.bos_id).unsqueeze(-1)
-        return x + (self.amount * gate * _before(x)).to(x.dtype)
-
-
-def _before(x: Tensor) -> Tensor:
-    return functional.pad(x, (0, 0, 1, 0))[:, :-1]
+        return x + (self.amount * gate * one_later(x)).to(x.dtype)
 
 
 def _sum(parts: list[Tensor]) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from foldover.core import TrainerError
 from foldover.lm.levers import TrainConfig
 from foldover.lm.model import auxiliary, copy_head, embedding, hashing, head
+from foldover.lm.model.documents import OF_ROW, OfDocument, Past
 from foldover.lm.model.leaves import Leaves
 from foldover.lm.model.parameter import new_parameter
 from foldover.lm.shape import COPY_DIM, JEPA_DIM, NUM_TYPES, TYPE_DIM, Shape
@@ -63,6 +64,22 @@ class Traits:
         """The id that starts every document."""
         return self._known.bos_id
 
+    def border_id(self) -> int:
+        """The same, where all depends on it. Raises TrainerError if the training text has none."""
+        bos_id = self._known.bos_id
+        if not self._known.counts[bos_id]:
+            raise TrainerError(
+                "`attention.within_documents`: nothing says where documents begin, for the training text has no BOS",
+                value=bos_id,
+                fix="Prepare the tokens with a BOS before each document, or leave the lever off.",
+            )
+        return bos_id
+
+
+def past_of(config: TrainConfig, traits: Traits) -> Past:
+    """What a position may know of those before it."""
+    return OfDocument(bos_id=traits.border_id()) if config.attention.within_documents else OF_ROW
+
 
 def build_table(config: TrainConfig, shape: Shape) -> tuple[nn.Parameter, nn.Parameter | None]:
     """The token table (V, e), and the way up (d, e) where it is narrower than the stream."""
@@ -89,7 +106,8 @@ def build_inputs(config: TrainConfig, shape: Shape, traits: Traits, leaves: Leav
     if levers.smear == "gate":
         ahead.append(embedding.GateSmear(channels=shape.gate_channels, bos_id=traits.bos_id))
     if levers.smear == "channel":
-        behind.append(embedding.ChannelSmear(width=shape.width, share=levers.smear_share))
+        past = past_of(config, traits)
+        behind.append(embedding.ChannelSmear(width=shape.width, share=levers.smear_share, past=past))
     norm = [] if levers.factor_dim else [embedding.Norm(leaves.norm)]
     cast = [] if leaves.dtype is torch.float32 else [embedding.Cast(leaves.dtype)]
     return [*ahead, *norm, *behind, *cast]
@@ -131,12 +149,13 @@ def _hash(config: TrainConfig, order: int, i: int, traits: Traits) -> Callable[[
     }
     combine = forms[levers.bigram_hash]()
     word_starts = traits.word_starts() if levers.bigram_split else None
+    past, buckets = past_of(config, traits), levers.bigram_buckets
     if order == OF_BYTES:
         codes, counts = traits.byte_tails()
         return hashing.ByteWindowHash(
-            buckets=levers.bigram_buckets, combine=combine, codes=codes, counts=counts, word_starts=word_starts
+            buckets=buckets, combine=combine, codes=codes, counts=counts, word_starts=word_starts, past=past
         )
-    return hashing.Hash(order=order, buckets=levers.bigram_buckets, combine=combine, word_starts=word_starts)
+    return hashing.Hash(order=order, buckets=buckets, combine=combine, word_starts=word_starts, past=past)
 
 
 def build_head(
@@ -149,7 +168,7 @@ def build_head(
     leaves: Leaves,
 ) -> nn.Module:
     """The head, with the token table as its weight where it is tied."""
-    levers = config.head
+    levers, past = config.head, past_of(config, traits)
     weight = table if levers.tied else new_parameter("head", shape.vocab_size, shape.embedding_width)
     down: nn.Module = head.Whole()
     if up is not None:
@@ -165,15 +184,15 @@ def build_head(
     if levers.unigram_bias:
         stages.append(head.UnigramBias(traits.log_frequency()))
     if levers.context_bias:
-        stages.append(head.ContextBias(shape.vocab_size))
+        stages.append(head.ContextBias(shape.vocab_size, past))
     squash = head.polynomial_squash if config.model.softcap_form == "polynomial" else torch.tanh
     cap = config.model.softcap
     plain = head.SoftcapHead(weight, cap=cap, down=down, stages=stages, squash=squash, leaves=leaves)
     if levers.copy == "none":
         return plain
-    source: nn.Module = copy_head.FrequencySource(vocab_size=shape.vocab_size)
+    source: nn.Module = copy_head.FrequencySource(vocab_size=shape.vocab_size, past=past)
     if levers.copy == "attention":
-        source = copy_head.AttentionSource(width=shape.width, dim=COPY_DIM, vocab_size=shape.vocab_size)
+        source = copy_head.AttentionSource(width=shape.width, dim=COPY_DIM, vocab_size=shape.vocab_size, past=past)
     return copy_head.CopyHead(plain, source, width=shape.width, bias=levers.copy_bias)
 
 

@@ -1,7 +1,8 @@
-"""Attention within a window by FlexAttention, which skips what the band leaves out: for a compiled model on a GPU.
+"""Attention within windows and documents by FlexAttention, which skips the rest: for a compiled model on a GPU.
 
 FlexAttention is fast only as the compiler makes it, so everywhere else, and for rows of another length than the
-context or heads that its kernels do not know, this is the band mask of `WindowedCausal`: slower, and the same.
+context or heads that its kernels do not know, these are the masks of `WindowedCausal` and `MaskedDocuments`: slower,
+and the same.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-from foldover.lm.model.kernels import WindowedCausal
+from foldover.lm.model.kernels import MaskedDocuments, WindowedCausal
 
 HEAD_DIMS = (16, 32, 64, 128, 256)
 
@@ -38,5 +39,33 @@ class FlexWindowed(WindowedCausal):
     def by_blocks(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """For rows of the context's length."""
         out = flex_attention(q, k, v, block_mask=self._blocks)
+        assert isinstance(out, Tensor)
+        return out
+
+
+class FlexDocuments(MaskedDocuments):
+    """Keys of the query's own document with 0 <= i - j <= window are seen."""
+
+    def __init__(self, *, context: int, window: int) -> None:
+        super().__init__(window=window)
+        self.context = context
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, places: Tensor) -> Tensor:
+        if torch.compiler.is_compiling() and q.shape[-2] == self.context and q.shape[-1] in HEAD_DIMS:
+            return self.by_blocks(q, k, v, places)
+        return super().forward(q, k, v, places)
+
+    def by_blocks(self, q: Tensor, k: Tensor, v: Tensor, places: Tensor) -> Tensor:
+        """With the blocks of these rows' documents."""
+        reach, length = places.clamp_max(self.window), q.shape[-2]
+        blocks = create_block_mask(
+            lambda b, h, i, j: (j <= i) & (i - j <= reach[b, i]),
+            B=len(places),
+            H=None,
+            Q_LEN=length,
+            KV_LEN=length,
+            device=str(q.device),
+        )
+        out = flex_attention(q, k, v, block_mask=blocks)
         assert isinstance(out, Tensor)
         return out

@@ -15,7 +15,8 @@ class Flow:
     """One forward pass. x: the stream (B, T, d), lane 0 where there are two; x0: the embedded tokens.
 
     lane: the MLP's lane where there are two; skips: outputs waiting to join; first_value, last_value (B, T, G, hd):
-    values of the first executed block and of the one before.
+    values of the first executed block and of the one before; places (B, T): how many tokens of its own document come
+    before each, where attention stays within documents.
     """
 
     ids: Tensor
@@ -25,3 +26,4 @@ class Flow:
     skips: list[Tensor] = field(default_factory=list)
     first_value: Tensor | None = None
     last_value: Tensor | None = None
+    places: Tensor | None = None

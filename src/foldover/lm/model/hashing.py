@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from foldover.lm.model.documents import OF_ROW, Past
 from foldover.lm.token_traits import BYTE_BASE, BYTE_WINDOW
 
 XOR_FACTORS = (36313, 27191, 51497, 43117, 60493)  # the last two are ours: no source hashes more than three
@@ -45,19 +46,22 @@ def linear_of(factor: int, head: int) -> Combine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hash:
-    """One hash function. word_starts: (V,) where given, tokens that start a word have the lower half of the rows."""
+    """One hash function. word_starts: (V,) where given, tokens that start a word have the lower half of the rows.
+
+    past: which tokens come before one.
+    """
 
     order: int
     buckets: int
     combine: Combine
     word_starts: Tensor | None = None
+    past: Past = OF_ROW
 
     def __call__(self, ids: Tensor) -> Tensor:
         """Rows (B, T) of the table."""
         hashed = self.combine([_shifted(ids, by) for by in range(self.order)])
         rows = _rows(hashed, ids, self.buckets, self.word_starts)
-        position = torch.arange(ids.shape[1], device=ids.device)
-        return torch.where(position < self.order - 1, self.buckets - 1, rows)
+        return torch.where(self.past.places(ids) < self.order - 1, self.buckets - 1, rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +69,8 @@ class ByteWindowHash:
     """The same for the last four bytes of the text, across tokens; a special is one mark of its own.
 
     codes, counts: (V,), a token's last bytes as a number in base 257, and how many. Positions with fewer bytes in
-    their row have the sentinel. SPThole/parameter-golf-experimentations exp17, of which only prose is public: how bytes
-    are numbered and marked is ours [lab].
+    their past have the sentinel. SPThole/parameter-golf-experimentations exp17, of which only prose is public: how
+    bytes are numbered and marked is ours [lab].
     """
 
     buckets: int
@@ -74,6 +78,7 @@ class ByteWindowHash:
     codes: Tensor
     counts: Tensor
     word_starts: Tensor | None = None
+    past: Past = OF_ROW
 
     def __call__(self, ids: Tensor) -> Tensor:
         """Rows (B, T) of the table."""
@@ -91,7 +96,7 @@ class ByteWindowHash:
         for by in range(BYTE_WINDOW):  # every token has at least one
             window = window + _shifted(codes, by) * powers[found.clamp_max(BYTE_WINDOW)]
             found = found + _shifted(counts, by)
-        return torch.where(found >= BYTE_WINDOW, window % BYTE_BASE**BYTE_WINDOW, -1)
+        return torch.where(self.past.total(counts, ids) >= BYTE_WINDOW, window % BYTE_BASE**BYTE_WINDOW, -1)
 
 
 def _rows(hashed: Tensor, ids: Tensor, buckets: int, word_starts: Tensor | None) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from foldover.lm.model.documents import OF_ROW, Past
 from foldover.lm.model.leaves import PLAIN, Leaves
 from foldover.lm.model.linear import linear
 from foldover.lm.model.parameter import constant, new_parameter
@@ -143,15 +144,16 @@ class UnigramBias(nn.Module):
 class ContextBias(nn.Module):
     """raw + a log(1 + count of v in x_0 .. x_t), a zero at first."""
 
-    def __init__(self, vocab_size: int) -> None:
+    def __init__(self, vocab_size: int, past: Past = OF_ROW) -> None:
         super().__init__()
         self.vocab_size = vocab_size
+        self.past = past
         self.amount = new_parameter("control", 1, draw=constant(0.0))
 
     def forward(self, raw: Tensor, ids: Tensor) -> Tensor:
-        return raw + (self.amount * counts_so_far(ids, self.vocab_size).log1p()).to(raw.dtype)
+        return raw + (self.amount * counts_so_far(ids, self.vocab_size, self.past).log1p()).to(raw.dtype)
 
 
-def counts_so_far(ids: Tensor, vocab_size: int) -> Tensor:
+def counts_so_far(ids: Tensor, vocab_size: int, past: Past = OF_ROW) -> Tensor:
     """(B, T) -> (B, T, V) fp32: how often each token came up to and with position t."""
-    return functional.one_hot(ids, vocab_size).float().cumsum(dim=1)
+    return past.total(functional.one_hot(ids, vocab_size).float(), ids)

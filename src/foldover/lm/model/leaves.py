@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foldover.lm.model.capped_loss import softcap_cross_entropy
-from foldover.lm.model.kernels import FullCausal, WindowedCausal
+from foldover.lm.model.kernels import FullCausal, MaskedDocuments, WindowedCausal
 from foldover.lm.model.linear import linear
 from foldover.lm.model.norm import rms_norm
 from foldover.lm.model.position import NormThenRotate, Rotary, RotateThenNorm
@@ -34,7 +34,8 @@ class Leaves:
     mix: (x, x0, a (1,), b (1,)) to a x + b x0.
     add_rows: (v (B, T, G, hd), table (V, G hd), ids (B, T), a (B, T, G)) to v + 2 sigmoid(a) table[ids].
     rotate_then_norm, norm_then_rotate: of a Rotary, x (B, H, T, hd) to queries or keys.
-    full: causal attention; windowed: (context, window) to the same within a window.
+    full: causal attention; windowed: (context, window) to the same within a window; documents: to the same within a
+    window of the own document.
     capped_loss: (raw (N, V), targets (N,), cap) to the mean cross-entropy of cap tanh(raw / cap).
     head_loss: (x (N, d), W (V, d), targets (N,), cap) to the same for raw = x W'.
     """
@@ -48,6 +49,7 @@ class Leaves:
     norm_then_rotate: Callable[[Rotary], nn.Module]
     full: Callable[[], nn.Module]
     windowed: Callable[[int, int], nn.Module]
+    documents: Callable[[int, int], nn.Module]
     capped_loss: Callable[[Tensor, Tensor, float], Tensor]
     head_loss: Callable[[Tensor, Tensor, Tensor, float], Tensor]
 
@@ -83,6 +85,7 @@ PLAIN = Leaves(
     norm_then_rotate=NormThenRotate,
     full=FullCausal,
     windowed=lambda context, window: WindowedCausal(context=context, window=window),
+    documents=lambda context, window: MaskedDocuments(window=window),
     capped_loss=softcap_cross_entropy,
     head_loss=plain_head_loss,
 )

@@ -9,6 +9,7 @@ Legend: B rows, T tokens, N = B T, d width, V vocabulary, H heads, G key/value h
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from foldover.lm.model.kernels import FullCausal, WindowedCausal
+from foldover.lm.model.kernels import FullCausal, MaskedDocuments, WindowedCausal
 from foldover.lm.model.position import Rotary
 from foldover.lm.ops.primitives import Primitives
 
@@ -175,6 +176,78 @@ def full_attention(primitives: Primitives) -> BatchedAttention:
 def windowed_attention(primitives: Primitives, context: int, window: int) -> BatchedAttention:
     """Keys with 0 <= i - j <= window are seen."""
     return BatchedAttention(primitives, WindowedCausal(context=context, window=window), window)
+
+
+Span = tuple[int, int, int]
+"""A row, and where in it a document begins and ends."""
+
+
+def spans_of(places: Tensor) -> tuple[Span, ...]:
+    """The documents of rows, in order. places: (B, T), the number of tokens of its own document before each."""
+    T = places.shape[1]
+    firsts = torch.nonzero(places.flatten() == 0).squeeze(1).tolist()
+    return tuple((a // T, a % T, a % T + b - a) for a, b in pairwise([*firsts, places.numel()]))
+
+
+class AttendWithin(torch.autograd.Function):
+    """(q, k, v (B, H, T, hd), spans, window, primitives) to what `Attend` makes of each span on its own."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, spans: tuple[Span, ...], window: int, primitives: Primitives
+    ) -> Tensor:
+        y = torch.empty_like(q, memory_format=torch.contiguous_format)
+        weights = []
+        for row, start, stop in spans:
+            one = (row, slice(None), slice(start, stop))
+            P = torch.bmm(q[one], k[one].mT)
+            primitives.softmax_(P, q.shape[-1] ** -0.5, window)
+            y[one] = torch.bmm(P, v[one])
+            weights.append(P)
+        ctx.save_for_backward(q, k, v, *weights)
+        ctx.spans, ctx.window, ctx.primitives = spans, window, primitives
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
+        q, k, v, *weights = ctx.saved_tensors
+        dq, dk, dv = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v))
+        for (row, start, stop), P in zip(ctx.spans, weights, strict=True):
+            one = (row, slice(None), slice(start, stop))
+            dS = torch.bmm(g[one], v[one].mT)
+            ctx.primitives.softmax_back_(dS, P, q.shape[-1] ** -0.5, ctx.window)
+            dq[one], dk[one], dv[one] = torch.bmm(dS, k[one]), torch.bmm(dS.mT, q[one]), torch.bmm(P.mT, g[one])
+        return dq, dk, dv, None, None, None
+
+
+class DocumentAttention(nn.Module):
+    """Causal attention of each document on its own, by products of its length: q, k, v (B, H, T, hd), places (B, T).
+
+    Documents that would be too much memory send the rows to `long`, as in `BatchedAttention`.
+    """
+
+    def __init__(self, primitives: Primitives, long: nn.Module, window: int) -> None:
+        super().__init__()
+        self.long = long
+        self.window = window
+        self._primitives = primitives
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, places: Tensor) -> Tensor:
+        """(B, H, T, hd)."""
+        spans = spans_of(places)
+        lengths = [stop - start for _, start, stop in spans]
+        elements = q.shape[1] * sum(length * length for length in lengths)
+        if max(lengths) > ATTENTION_CONTEXT or elements > ATTENTION_ELEMENTS:
+            out: Tensor = self.long(q, k, v, places)
+            return out
+        y: Tensor = AttendWithin.apply(q, k, v, spans, self.window, self._primitives)  # type: ignore[no-untyped-call]
+        return y
+
+
+def document_attention(primitives: Primitives, context: int, window: int) -> DocumentAttention:
+    """Keys of the query's own document with 0 <= i - j <= window are seen."""
+    return DocumentAttention(primitives, MaskedDocuments(window=window), window)
 
 
 class CappedLoss(torch.autograd.Function):

@@ -29,6 +29,7 @@ def cpu_leaves(dtype: torch.dtype, primitives: Primitives) -> Leaves:
         norm_then_rotate=place,
         full=partial(functions.full_attention, primitives),
         windowed=partial(functions.windowed_attention, primitives),
+        documents=partial(functions.document_attention, primitives),
         capped_loss=of(functions.CappedLoss),
         head_loss=of(functions.HeadLoss),
     )
