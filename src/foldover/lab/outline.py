@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from foldover.core import Design, RunSpec, Stage, Study, Values, natural_levels
+from foldover.lab.budget_checks import check_budgets
 from foldover.lab.staging import cost_of, plan_stage
 from foldover.planning import Condition, Cost, Plan, expand, expected_runs, most_runs, space_of
 from foldover.ports import Trainer
@@ -86,14 +87,21 @@ def outline(study: Study, *, jobs: int) -> Outline:
     """Design, resolved conditions and estimated cost of every stage.
 
     What a stage after a screen runs depends on results: it is outlined by as many conditions as it can have
-    at most, each as dear as the dearest of the screen and trained from its first step.
+    at most, each as dear as the dearest of the screen and trained from its first step. Raises BudgetError with every
+    condition of a design that cannot be run within a budget.
     """
     trainer = get_trainer(study.baseline.trainer)
+    plans = {
+        stage.name: plan_stage(study, trainer, _before_verdicts(stage), (), None)
+        for stage in study.stages
+        if stage.design is not None
+    }
+    check_budgets(study, trainer, plans)
     stages: list[OutlineStage] = []
     dearest: Condition | None = None
     for stage in study.stages:
         if stage.design is not None:
-            plan = plan_stage(study, trainer, _before_verdicts(stage), (), None)
+            plan = plans[stage.name]
             if stage.kind == "screen" or dearest is None:
                 dearest = max(plan.conditions, key=lambda c: _seconds(study, trainer, stage, c))
             stages.append(_screen_outline(study, trainer, stage, plan, jobs))
