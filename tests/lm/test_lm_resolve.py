@@ -3,7 +3,7 @@
 import pytest
 
 from foldover.core import Recipe, RecipeError, bind
-from foldover.lm.levers import LEVERS, MICRO, TrainConfig
+from foldover.lm.levers import LEVERS, MICRO, PRESETS, TrainConfig
 from foldover.lm.plan import LayerSpec
 from foldover.lm.resolve import resolve
 from foldover.lm.shape import shape_of
@@ -58,6 +58,30 @@ def test_windows_follow_the_pattern_and_the_last_block_sees_all(depth: int, wind
 def test_a_batch_that_is_no_multiple_of_the_context_names_both_and_a_batch_that_is() -> None:
     with pytest.raises(RecipeError, match=r"total_batch.* is 5000.*got 128.*Use 4992"):
         resolve(Recipe(trainer="lm", values=LEVERS.complete({"total_batch": 5000}, MICRO)))
+
+
+@pytest.mark.parametrize(
+    ("preset", "digest"),
+    [
+        ("autoresearch", "e263e5380ba0ee7f"),
+        ("mini", "fe8b5f20192de426"),
+        ("micro", "ae0c85b821031f90"),
+        ("golf", "195058b61570d7a7"),
+        ("golf-mini", "bc69484a3ced8857"),
+        ("golf-micro", "5b23a76fed0396a9"),
+    ],
+)
+def test_presets_keep_the_digests_that_ledgers_hold(preset: str, digest: str) -> None:
+    assert Recipe(trainer="lm", values=PRESETS[preset]).digest[:16] == digest
+
+
+@pytest.mark.parametrize("name", [name for name, lever in LEVERS.items() if lever.is_later])
+def test_a_later_lever_at_rest_leaves_the_effective_recipe_as_it_was(name: str) -> None:
+    given = LEVERS.complete({name: LEVERS[name].default}, MICRO)
+    assert name not in MICRO
+    assert (
+        resolve(Recipe(trainer="lm", values=given)).effective == resolve(Recipe(trainer="lm", values=MICRO)).effective
+    )
 
 
 def test_warmup_and_warmdown_that_overlap_are_refused() -> None:
