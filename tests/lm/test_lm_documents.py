@@ -157,6 +157,17 @@ def test_the_leaves_of_a_cpu_score_and_learn_documents_as_alone(name: str, kerne
         torch.testing.assert_close(mine.grad, other.grad, atol=2e-4, rtol=2e-4, msg=key)
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # the compiler's own
+def test_a_compiled_model_stays_within_documents_that_it_has_not_seen_before() -> None:
+    values = neutral().with_({"model.depth": 1, "attention.window_size": 6, "embedding.smear": "channel"})
+    _, within = pair(values)
+    compiled = torch.compile(within.loss_terms, backend="eager", fullgraph=True)
+    ids, _ = rows_of_documents(CONTEXT + 1)
+    for rows in (ids.clamp_max(40), ids):
+        found, expected = (f(rows[:, :-1], rows[:, 1:])["cross_entropy"] for f in (compiled, within.loss_terms))
+        torch.testing.assert_close(found, expected)
+
+
 def test_the_loss_of_a_row_is_the_mean_over_its_documents_tokens() -> None:
     without, within = pair(neutral())
     ids, spans = rows_of_documents(CONTEXT + 1)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from inspect import signature
 
+import torch
+
 from foldover.lm.device import Device
 from foldover.lm.model.kernels import VarlenDocuments
 from foldover.lm.model.leaves import PLAIN, Leaves
 from foldover.lm.ops import TorchPrimitives, cpu_leaves, native_primitives
+
+FLASH_CAPABILITY = (8, 0)
 
 
 def leaves_for(device: Device, *, is_compiled: bool = False) -> Leaves:
@@ -28,15 +32,17 @@ def leaves_for(device: Device, *, is_compiled: bool = False) -> Leaves:
             documents=lambda context, window: FlexDocuments(context=context, window=window),
         )
     if device.device.type == "cuda":
-        return _with_varlen(PLAIN)
+        return _with_varlen(PLAIN, device)
     if device.device.type != "cpu" or is_compiled:
         return PLAIN
     native = native_primitives().primitives if device.kernels == "native" else None
     return cpu_leaves(device.dtype, native or TorchPrimitives())
 
 
-def _with_varlen(leaves: Leaves) -> Leaves:
-    """The same, with documents of any lengths in one call where this torch can: older ones have no windows there."""
+def _with_varlen(leaves: Leaves, device: Device) -> Leaves:
+    """The same, with documents of any lengths in one call, if torch (with windows there) and GPU are new enough."""
+    if torch.cuda.is_available() and torch.cuda.get_device_capability(device.device) < FLASH_CAPABILITY:
+        return leaves
     try:
         from torch.nn.attention.varlen import varlen_attn  # late: only a GPU has its kernels
     except ImportError:

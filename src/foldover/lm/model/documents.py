@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from foldover.lm.model.flow import Flow
+from foldover.lm.model.flow import Documents, Flow
 
 
 class Past(Protocol):
@@ -86,4 +86,4 @@ class FindDocuments:
 
     def __call__(self, flow: Flow) -> None:
         """Once for all blocks."""
-        flow.places = self.past.places(flow.ids)
+        flow.documents = Documents(places=self.past.places(flow.ids))

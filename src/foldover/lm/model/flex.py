@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
+from foldover.lm.model.flow import Documents
 from foldover.lm.model.kernels import MaskedDocuments, WindowedCausal
 
 HEAD_DIMS = (16, 32, 64, 128, 256)
@@ -50,17 +51,17 @@ class FlexDocuments(MaskedDocuments):
         super().__init__(window=window)
         self.context = context
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, places: Tensor) -> Tensor:
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, documents: Documents) -> Tensor:
         if torch.compiler.is_compiling() and q.shape[-2] == self.context and q.shape[-1] in HEAD_DIMS:
-            return self.by_blocks(q, k, v, places)
-        return super().forward(q, k, v, places)
+            return self.by_blocks(q, k, v, documents)
+        return super().forward(q, k, v, documents)
 
-    def by_blocks(self, q: Tensor, k: Tensor, v: Tensor, places: Tensor) -> Tensor:
+    def by_blocks(self, q: Tensor, k: Tensor, v: Tensor, documents: Documents) -> Tensor:
         """With the blocks of these rows' documents."""
-        reach, length = places.clamp_max(self.window), q.shape[-2]
+        reach, length = documents.places.clamp_max(self.window), q.shape[-2]
         blocks = create_block_mask(
             lambda b, h, i, j: (j <= i) & (i - j <= reach[b, i]),
-            B=len(places),
+            B=len(q),
             H=None,
             Q_LEN=length,
             KV_LEN=length,

@@ -1,7 +1,7 @@
 """Attention proper: which keys a query sees, and by which kernel.
 
-q (B, H, T, hd); k, v (B, G, T, hd) with G dividing H; result (B, H, T, hd). Kernels of documents also take places
-(B, T), the number of tokens of its own document before each: those and no others are seen.
+q (B, H, T, hd); k, v (B, G, T, hd) with G dividing H; result (B, H, T, hd). Those of documents are told where
+these are, and see nothing of another than the query's own.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foldover.lm.model.flow import Flow
+from foldover.lm.model.flow import Documents, Flow
 
-VARLEN_DTYPES = (torch.bfloat16, torch.float16)
-"""What the kernels behind `varlen_attn` compute in."""
+VARLEN_DTYPES, VARLEN_HEAD_DIMS = (torch.bfloat16, torch.float16), range(8, 257, 8)
+"""What the kernels behind `varlen_attn` know."""
 Varlen = Callable[..., Tensor | tuple[Tensor, Tensor]]
 """`torch.nn.attention.varlen.varlen_attn`."""
 
@@ -62,9 +62,9 @@ class Grouped(nn.Module):
         self.kernel = kernel
         self.groups = groups
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, *places: Tensor) -> Tensor:
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, *documents: Documents) -> Tensor:
         k, v = k.repeat_interleave(self.groups, dim=1), v.repeat_interleave(self.groups, dim=1)
-        out: Tensor = self.kernel(q, k, v, *places)
+        out: Tensor = self.kernel(q, k, v, *documents)
         return out
 
 
@@ -75,10 +75,10 @@ class MaskedDocuments(nn.Module):
         super().__init__()
         self.window = window
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, places: Tensor) -> Tensor:
-        position = torch.arange(places.shape[1], device=places.device)
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, documents: Documents) -> Tensor:
+        position = torch.arange(q.shape[-2], device=q.device)
         distance = position.unsqueeze(1) - position  # (T, T)
-        reach = places.clamp_max(self.window).unsqueeze(-1)  # (B, T, 1)
+        reach = documents.places.clamp_max(self.window).unsqueeze(-1)  # (B, T, 1)
         mask = (distance >= 0) & (distance <= reach)
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask.unsqueeze(1))
 
@@ -86,27 +86,25 @@ class MaskedDocuments(nn.Module):
 class VarlenDocuments(MaskedDocuments):
     """The same by one call for documents of any lengths, which computes nothing between them.
 
-    For a GPU and 16-bit heads; any other numbers get the mask. varlen: see there.
+    For a GPU and heads that its kernels know; others get the mask. varlen: see there.
     """
 
     def __init__(self, *, window: int, varlen: Varlen) -> None:
         super().__init__(window=window)
         self._varlen = varlen
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, places: Tensor) -> Tensor:
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, documents: Documents) -> Tensor:
+        B, H, T, hd = q.shape
         device = q.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else q.dtype
-        if dtype not in VARLEN_DTYPES:
-            return super().forward(q, k, v, places)
-        firsts = torch.nonzero(places.flatten() == 0).squeeze(1)
-        borders = functional.pad(firsts, (0, 1), value=places.numel()).to(torch.int32)
-        longest = int(places.max()) + 1
-        flat = (x.to(dtype).transpose(1, 2).flatten(0, 1) for x in (q, k, v))  # (B T, H, hd)
-        # A wide window is none: kernels of plain causal attention know nothing of one.
-        left = -1 if self.window >= longest - 1 else self.window
-        found = self._varlen(*flat, borders, borders, longest, longest, window_size=(left, 0))
+        if dtype not in VARLEN_DTYPES or hd not in VARLEN_HEAD_DIMS:
+            return super().forward(q, k, v, documents)
+        borders = functional.pad(documents.firsts(), (0, 1), value=B * T).to(torch.int32)
+        flat = (x.to(dtype).transpose(1, 2).reshape(B * T, H, hd) for x in (q, k, v))
+        left = -1 if self.window >= T - 1 else self.window  # -1: no window
+        found = self._varlen(*flat, borders, borders, T, T, window_size=(left, 0))
         assert isinstance(found, Tensor)
-        return found.view(*places.shape, *found.shape[1:]).transpose(1, 2)
+        return found.view(B, T, H, hd).transpose(1, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,5 +127,5 @@ class OverDocuments:
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, flow: Flow) -> Tensor:
         """The kernel's."""
-        out: Tensor = self.kernel(q, k, v, flow.places)
+        out: Tensor = self.kernel(q, k, v, flow.documents)
         return out

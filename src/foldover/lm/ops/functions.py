@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from foldover.lm.model.flow import Documents
 from foldover.lm.model.kernels import FullCausal, MaskedDocuments, WindowedCausal
 from foldover.lm.model.position import Rotary
 from foldover.lm.ops.primitives import Primitives
@@ -182,11 +183,10 @@ Span = tuple[int, int, int]
 """A row, and where in it a document begins and ends."""
 
 
-def spans_of(places: Tensor) -> tuple[Span, ...]:
-    """The documents of rows, in order. places: (B, T), the number of tokens of its own document before each."""
-    T = places.shape[1]
-    firsts = torch.nonzero(places.flatten() == 0).squeeze(1).tolist()
-    return tuple((a // T, a % T, a % T + b - a) for a, b in pairwise([*firsts, places.numel()]))
+def spans_of(documents: Documents) -> tuple[Span, ...]:
+    """The documents, in order."""
+    B, T = documents.places.shape
+    return tuple((a // T, a % T, a % T + b - a) for a, b in pairwise([*documents.firsts().tolist(), B * T]))
 
 
 class AttendWithin(torch.autograd.Function):
@@ -222,7 +222,7 @@ class AttendWithin(torch.autograd.Function):
 
 
 class DocumentAttention(nn.Module):
-    """Causal attention of each document on its own, by products of its length: q, k, v (B, H, T, hd), places (B, T).
+    """Causal attention of each document on its own, by products of its length: q, k, v (B, H, T, hd).
 
     Documents that would be too much memory send the rows to `long`, as in `BatchedAttention`.
     """
@@ -233,13 +233,13 @@ class DocumentAttention(nn.Module):
         self.window = window
         self._primitives = primitives
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, places: Tensor) -> Tensor:
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, documents: Documents) -> Tensor:
         """(B, H, T, hd)."""
-        spans = spans_of(places)
+        spans = spans_of(documents)
         lengths = [stop - start for _, start, stop in spans]
         elements = q.shape[1] * sum(length * length for length in lengths)
         if max(lengths) > ATTENTION_CONTEXT or elements > ATTENTION_ELEMENTS:
-            out: Tensor = self.long(q, k, v, places)
+            out: Tensor = self.long(q, k, v, documents)
             return out
         y: Tensor = AttendWithin.apply(q, k, v, spans, self.window, self._primitives)  # type: ignore[no-untyped-call]
         return y
