@@ -8,7 +8,6 @@ Legend: r rows, c columns, g groups of a row; lines are what shares a step, (n, 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,14 +46,16 @@ def make_steps(
     *,
     importance: np.ndarray | None = None,
     gradients: np.ndarray | None = None,
+    columns: np.ndarray | None = None,
 ) -> Steps:
     """The steps of a matrix (r, c).
 
     importance: of columns, (c,), the diagonal of a Hessian: weighs the errors of a clip search and widens rows by
-    `hessian_clip_lambda`; gradients: mean squares of the rows' output gradients, (r,), for row_steps=gradient.
+    `hessian_clip_lambda`; gradients: mean squares of the rows' output gradients, (r,), for row_steps=gradient;
+    columns: what a uniform step is multiplied by in each column, (c,).
     """
     if scheme.format == "step":
-        return _uniform(weights, scheme, gradients)
+        return _uniform(weights, scheme, gradients, columns)
     if scheme.axis == "auto":
         found = [make_steps(weights, replace(scheme, axis=axis), importance=importance) for axis in ("row", "column")]
         errors = [weighted_error(weights, _rounded(weights, steps, scheme), importance) for steps in found]
@@ -101,13 +102,20 @@ def _lines(array: np.ndarray, axis: Axis, group: int) -> list[np.ndarray]:
     return [array.T if axis == "column" else array]
 
 
-def _stored(sizes: list[np.ndarray], shape: tuple[int, ...], scheme: Scheme, *, guarded: int = 0) -> Steps:
-    """Steps from the sizes (n,) of a level, one array for each group of columns.
+def _stored(
+    sizes: list[np.ndarray],
+    shape: tuple[int, ...],
+    scheme: Scheme,
+    *,
+    guarded: int = 0,
+    least: np.ndarray | None = None,
+) -> Steps:
+    """Steps from the sizes (n,) of a level, one array for each group of columns. least: of each line's steps, (n,).
 
     Lines of zeros have a step of 0 in binary, which has no code for zero, else any step that can be divided by.
     """
     wanted = np.minimum(np.stack(sizes, axis=1), LARGEST_STEP)  # (n, groups)
-    floors = np.maximum(wanted, scheme.floor)
+    floors = np.maximum(wanted, scheme.floor if least is None else np.minimum(least, LARGEST_STEP)[:, None])
     floored = int(((wanted > 0) & (floors > wanted)).sum())
     positive = floors[(wanted > 0) & (floors >= SMALLEST_STEP)]
     exponent = _exponent(positive)
@@ -194,29 +202,24 @@ def _line_sums(array: np.ndarray, scheme: Scheme) -> np.ndarray:
     return sums.T if scheme.axis == "column" else sums
 
 
-def _uniform(weights: np.ndarray, scheme: Scheme, gradients: np.ndarray | None) -> Steps:
+def _uniform(weights: np.ndarray, scheme: Scheme, gradients: np.ndarray | None, columns: np.ndarray | None) -> Steps:
     """A share of the tensor's standard deviation, or of each row's, or split among rows by what the loss feels.
 
     By gradients g, steps go as 1 / sqrt(mean g^2), equal slopes of loss against rate, with a geometric mean of the
     tensor's step, and at most `MOST_SPREAD` away from it: a row that the text did not use is not worth nothing.
-    Where weights are nearly all the same, so that codes would not reach them, the largest stands for the deviation.
+    No step is so narrow that the last code would not reach the largest weight.
     """
-    reach = scheme.levels * scheme.sigmas
-    sizes = np.square(weights, dtype=np.float64)
+    largest = np.abs(weights if columns is None else weights / columns).max(axis=1).astype(np.float64)
+    least = largest / scheme.levels * (1.0 + 2.0**-10)  # as float16 it may be rounded down
+    sigma = float(weights.std(dtype=np.float64)) or float(np.abs(weights).max())
     if scheme.row_steps == "sigma":
         own = weights.std(axis=1, dtype=np.float64)
-        is_flat = reach * own < np.sqrt(sizes.mean(axis=1))
-        own = np.where(is_flat, np.abs(weights).max(axis=1), own)
-        return _stored([scheme.sigmas * own], weights.shape, replace(scheme, axis="row"), guarded=int(is_flat.sum()))
-    sigma = float(weights.std(dtype=np.float64))
-    guarded = int(reach * sigma < math.sqrt(sizes.mean()))
-    if guarded:
-        sigma = float(np.abs(weights).max())
+        own = np.where(own > 0, own, np.abs(weights).max(axis=1))
+        return _stored([scheme.sigmas * own], weights.shape, replace(scheme, axis="row"), least=least)
     if scheme.row_steps == "gradient" and gradients is not None:
         relative = 1.0 / np.sqrt(np.maximum(gradients.astype(np.float64), 1e-12 * float(gradients.max() or 1.0)))
         for _ in range(2):  # drawn in, the mean moves
             relative = np.clip(relative / np.exp(np.log(relative).mean()), 1.0 / MOST_SPREAD, MOST_SPREAD)
-        steps, guarded = scheme.sigmas * sigma * relative, guarded * len(relative)
-        return _stored([steps], weights.shape, replace(scheme, axis="row"), guarded=guarded)
+        return _stored([scheme.sigmas * sigma * relative], weights.shape, replace(scheme, axis="row"), least=least)
     step = np.array([scheme.sigmas * sigma])
-    return _stored([step], weights.shape, replace(scheme, axis="tensor"), guarded=guarded)
+    return _stored([step], weights.shape, replace(scheme, axis="tensor"), least=least.max(keepdims=True))

@@ -119,7 +119,7 @@ def quantize(name: str, weights: np.ndarray, scheme: Scheme, inputs: Inputs) -> 
     importance = None if inputs.hessian is None else np.einsum("ncc->c", inputs.hessian)
     if importance is not None and columns is not None and not is_own:
         importance = importance * np.square(columns.astype(np.float64))
-    steps = make_steps(scaled, scheme, importance=importance, gradients=inputs.gradients)
+    steps = make_steps(scaled, scheme, importance=importance, gradients=inputs.gradients, columns=columns)
     widths = steps.values if columns is None else steps.values * columns.astype(np.float32)
     outcome: GptqOutcome = "off"
     if scheme.has_gptq:
