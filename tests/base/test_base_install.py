@@ -62,4 +62,4 @@ def test_a_table_of_another_tool_is_analysed(tmp_path: Path) -> None:
 
 
 def test_training_says_which_extra_is_missing() -> None:
-    assert "foldover[train]" in foldover("train", "--steps", "1", "--dir", "/nonexistent", code=2)
+    assert "foldover[train]" in foldover("train", "--steps", "2", "--dir", "/nonexistent", code=2)

@@ -54,7 +54,7 @@ def test_as_many_runs_at_a_time_as_gpus_or_cores_serve(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-@pytest.mark.parametrize("command", [["train", "--steps", "1"], ["run", str(ROOT / "studies" / "demo.toml")]])
+@pytest.mark.parametrize("command", [["train", "--steps", "2"], ["run", str(ROOT / "studies" / "demo.toml")]])
 def test_a_gpu_that_is_not_there_is_told_once_and_nothing_is_run(command: list[str], tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*command, "--dir", str(tmp_path), "--device", "cuda", "--quiet"])
     assert isinstance(result.exception, UserError)  # which `main` prints once, with exit code 2

@@ -128,6 +128,11 @@ def test_a_command_line_that_is_not_understood_is_the_users_error(call, argument
         (["--steps", "0"], "a limit must be positive (got 0.0)."),
         (["--seconds", "-1"], "a limit must be positive (got -1.0)."),
         (["--device", "gpu"], "unknown device (got 'gpu'). Use auto, cpu, cuda or cuda:N."),
+        (
+            ["--set", "GPTQ_RESERVE_SECONDS=12"],
+            "`schedule.reserve_seconds` leaves nothing of 10 s to train in (got 12.0)",
+        ),
+        (["--steps", "1"], "`schedule.warmdown_ratio` cannot act within 1 steps"),
     ],
 )
 def test_a_recipe_that_cannot_be_trained_is_refused_before_it_is_paid_for(call, tmp_path, arguments, message):

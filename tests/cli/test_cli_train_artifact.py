@@ -84,7 +84,7 @@ def test_counted_code_is_part_of_the_prediction(tmp_path):
 
 
 def test_a_cap_without_an_artifact_is_a_mistake(tmp_path):
-    found = CliRunner().invoke(app, ["train", "--steps", "1", "--cap", "5000", "--dir", str(tmp_path)])
+    found = CliRunner().invoke(app, ["train", "--steps", "2", "--cap", "5000", "--dir", str(tmp_path)])
     assert "there is a cap and no artifact" in str(found.exception)
 
 
