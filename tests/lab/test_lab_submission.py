@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import lzma
+import re
 import shutil
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from foldover.core import Settings, UserError
+from foldover.core import Limit, Settings, UserError
 from foldover.lab.artifacts import evaluate_levers, evaluate_place, export_levers, export_run
 from foldover.lab.submission import check_submission, submit
+from foldover.lab.submission_texts import evaluate_command, readme_text, script_text
+from foldover.rundir.files import sha256_of_file
+from foldover.rundir.folder import read_ended
 
 SETTINGS = Settings(device="cpu")
 
@@ -171,6 +177,81 @@ def test_code_is_taken_by_name_and_packed(runs, tmp_path):
     done = subprocess.run([sys.executable, tmp_path / "a" / "train_gpt.py"], capture_output=True, text=True, check=True)
     assert done.stdout == "hello\n" * 500
     assert lzma.__name__.encode() in shipped
+
+
+def test_the_readme_names_the_levers_that_give_the_score(runs):
+    spec = read_ended(runs[0]).spec
+    assert evaluate_command(spec) == "foldover evaluate artifact_seedN.fold"
+    acting = {"evaluate.mode": "sliding", "evaluate.stride": 32, "evaluate.fitted_temperature": True}
+    recipe = replace(spec.recipe, values=spec.recipe.values.with_({**acting, "evaluate.lora_lr": 0.5}))
+    text = readme_text(card_of(recipe), replace(spec, recipe=recipe), packing="none", is_generated=True)
+    command = re.search("`(foldover evaluate [^`]*)` repeats it", text)[1]
+    settings = dict(word.split("=") for word in command.split() if "=" in word)
+    assert settings == {"evaluate.mode": "sliding", "evaluate.stride": "32", "evaluate.fitted_temperature": "true"}
+    assert evaluate_levers(settings).evaluate.stride == 32
+
+
+def card_of(recipe):
+    texts = dict.fromkeys(("name", "blurb", "hardware", "pytorch_version", "corpus", "foldover_version"), "")
+    sizes = dict.fromkeys(("bytes_code", "bytes_model", "bytes_total"), 1)
+    return {**texts, **sizes, "val_bpb": 1.0, "seed_results": {}, "code": []}
+
+
+@pytest.mark.parametrize(
+    ("limit", "wanted"),
+    [
+        (Limit(kind="steps", amount=2_000_000.0), ("--steps", "2000000")),
+        (Limit(kind="seconds", amount=0.125), ("--seconds", "0.125")),
+        (Limit(kind="tokens", amount=5e6), ("--steps", "77")),
+    ],
+)
+def test_the_script_has_the_budget_and_no_lever_that_rests(runs, limit, wanted):
+    spec = read_ended(runs[0]).spec
+    recipe = replace(
+        spec.recipe, values=spec.recipe.values.with_({"evaluate.lora_lr": 0.5, "evaluate.mode": "sliding"})
+    )
+    spec = replace(spec, recipe=recipe, budget=replace(spec.budget, limit=limit))
+    called = []
+    source = script_text(spec, steps=77)
+    fake = {"sys": SimpleNamespace(argv=["x", "1", "d"], executable="python", exit=lambda code: None)}
+    fake |= {
+        "json": json,
+        "subprocess": SimpleNamespace(run=lambda c: called.append(c) or SimpleNamespace(returncode=0)),
+    }
+    exec("\n".join(line for line in source.splitlines() if not line.startswith("import ")), fake)  # noqa: S102
+    command = called[0]
+    assert tuple(command[command.index("--keep-state") + 1 :][:2]) == wanted
+    assert "evaluate.mode=sliding" in command
+    assert not any("lora_lr" in word for word in command)
+
+
+def test_a_claim_too_large_for_a_float_and_a_place_without_a_name_are_refused(runs, tmp_path, monkeypatch):
+    claims = tmp_path / "claims.json"
+    claims.write_text('{"val_bpb": 1' + 400 * "0" + ', "bytes_total": 1e999}')
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(UserError) as error:
+        submit([runs[0].absolute()], Path(), SETTINGS, claims=claims)
+    assert all(said in str(error.value) for said in ("`val_bpb` is 1000", "`bytes_total` is inf", "name a new folder"))
+
+
+def test_a_score_that_is_not_the_recorded_one_is_refused(runs, tmp_path):
+    found = evaluate_place(runs[0] / "artifact.fold", evaluate_levers({}), SETTINGS).responses["val_bpb"]
+    for name, off, is_refused in (("near", 1e-9, False), ("far", 1e-4, True)):
+        copy = tmp_path / name
+        shutil.copytree(runs[0], copy)
+        outcome = json.loads((copy / "outcome.json").read_text())
+        outcome["responses"]["roundtrip_bpb"] = found + off
+        artifact = {"bytes": 1, "sha256": "", "codec": "ans", "roundtrip": None, "cap": None, "path": "artifact.fold"}
+        (copy / "outcome.json").write_text(json.dumps(outcome | {"artifact": artifact}))
+        sums = json.loads((copy / "checksums.json").read_text())
+        sums["outcome.json"] = sha256_of_file(copy / "outcome.json")
+        (copy / "checksums.json").write_text(json.dumps(sums))
+        if is_refused:
+            with pytest.raises(UserError, match=r"roundtrip_bpb is .* and was recorded as"):
+                submit([copy], tmp_path / "a", SETTINGS)
+        else:
+            assert submit([copy], tmp_path / "b", SETTINGS).val_bpb == found
 
 
 def test_the_command_writes_and_refuses(runs, tmp_path):

@@ -27,7 +27,7 @@ from foldover.evaluation.parts import (
     text_of,
 )
 from foldover.evaluation.score import Evaluation, Measured, Score, ratio_error
-from foldover.evaluation.scoring_model import AdaptableModel
+from foldover.evaluation.scoring_model import AdaptableModel, ScoringModel
 from foldover.evaluation.stream import Stream
 
 VAL, SLIDING, MIXED, ADAPTED = "val_bpb", "sliding_bpb", "mixed_bpb", "adapted_bpb"
@@ -45,10 +45,18 @@ class _Task:
     clock: Callable[[], float]
 
 
-def evaluate(model: AdaptableModel, inputs: Inputs, levers: Evaluate, *, is_proven: bool = True) -> Evaluation:
+def evaluate(
+    model: AdaptableModel,
+    inputs: Inputs,
+    levers: Evaluate,
+    *,
+    plain: ScoringModel | None = None,
+    is_proven: bool = True,
+) -> Evaluation:
     """Every score of `Evaluation`, each pass proved lawful; the model is afterwards as before, to the bit.
 
-    A plain score that is not finite comes back alone. is_proven: whether causality is checked too, which reads some
+    A plain score that is not finite comes back alone. plain: what the plain score is of, where the same weights are
+    computed with another way there than in the passes after it. is_proven: whether causality is checked too, which reads some
     excerpts; the other rules are checked always. Raises EvaluationError that names the rule that is broken, RecipeError
     for levers that do not fit each other, DataError for data that are missing or on the wrong side.
     """
@@ -57,7 +65,7 @@ def evaluate(model: AdaptableModel, inputs: Inputs, levers: Evaluate, *, is_prov
     is_windowed = has_windows(levers, context=inputs.context)
     task = _task(inputs, levers, is_windowed=is_windowed)
     learning = adaptation_of(model, inputs, levers)
-    scores = [_plain(model, inputs)]
+    scores = [_plain(plain or model, inputs)]
     if not scores[0].score.is_finite:
         return Evaluation(measured=tuple(scores))
     stages, mixers = stages_of(model, inputs, levers, task.text), mixers_of(levers)
@@ -125,7 +133,7 @@ def _adapted(
     )
 
 
-def _plain(model: AdaptableModel, inputs: Inputs) -> Measured:
+def _plain(model: ScoringModel, inputs: Inputs) -> Measured:
     rows, began = inputs.rows, inputs.clock()
     score = bits_per_byte(
         model.logits,

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from foldover.core import FoldoverError, Settings, UserError
+from foldover.core import FoldoverError, Settings, UserError, bind
+from foldover.evaluation.levers import EVALUATE_LEVERS, EvaluateConfig
 from foldover.export.code_bytes import Packing, cap_check, pack_code
 from foldover.export.container import read_artifact
-from foldover.lab.artifacts import evaluate_levers, evaluate_place
+from foldover.lab.artifacts import evaluate_place
 from foldover.lab.submission_texts import log_text, number, numbers_in_log, readme_text, script_text
 from foldover.rundir import CHECKSUMS
 from foldover.rundir.files import sha256_of_file, sync_folder, write_atomic
@@ -33,7 +34,7 @@ ARTIFACT = "artifact.fold"
 SCRIPT, README, CARD = "train_gpt.py", "README.md", "submission.json"
 TEXTS = ("author", "github_id", "name", "blurb")
 LONGEST_TEXT, LARGEST_CLAIMS = 4000, 1 << 20
-TOLERANCE = 5e-7  # of a claimed score against the measured one: claims are printed with six to eight decimals
+TOLERANCE = 5e-7  # of claimed and recorded scores against measured ones: claims are printed with six to eight decimals
 NOT_CHECKED = (
     "whether the score beats the best record by 0.005 nats at p < 0.01",
     "whether training and evaluation each take ten minutes on eight H100s",
@@ -159,7 +160,9 @@ def check_submission(folder: Path) -> list[str]:
 
 
 def _check_out(out: Path, problems: list[str]) -> None:
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
+    if out.name in ("", ".."):
+        problems.append(f"{out} is a place where others lie: name a new folder")
+    elif out.is_symlink() or (out.exists() and not out.is_dir()):
         problems.append(f"{out} is there and is no folder")
     elif out.is_dir() and any(out.iterdir()):
         problems.append(f"{out} is not empty: name a new folder")
@@ -231,7 +234,10 @@ def _check_together(runs: Sequence[_Run], problems: list[str]) -> None:
 def _code_files(code: Sequence[Path], packing: Packing, runs: Sequence[_Run], problems: list[str]) -> dict[str, bytes]:
     """By name in the folder, as they are shipped."""
     if not code:
-        return {SCRIPT: script_text(runs[0].ended.spec).encode()} if runs else {}
+        if not runs:
+            return {}
+        ended = runs[0].ended
+        return {SCRIPT: script_text(ended.spec, steps=round(number(ended.outcome.counters, "steps"))).encode()}
     found: dict[str, bytes] = {}
     for path in code:
         if path.is_symlink() or not path.is_file():
@@ -260,14 +266,17 @@ def _measured(run: _Run, settings: Settings, problems: list[str]) -> SeedResult 
         if identity["run_id"] != spec.run_id or identity["seed"] != spec.seed:
             problems.append(f"run {run.folder.name}: its {ARTIFACT} is of run {identity['run_id']}")
             return None
-        found = evaluate_place(run.artifact, evaluate_levers({k: str(v) for k, v in levers.items()}), settings)
+        # As the run had them: in a design a lever may rest.
+        found = evaluate_place(run.artifact, bind(EvaluateConfig, EVALUATE_LEVERS.complete(levers)), settings)
     except (FoldoverError, KeyError, TypeError) as error:
         problems.append(f"run {run.folder.name}: its {ARTIFACT} cannot be measured: {error}")
         return None
     val_bpb = found.responses.get("adapted_bpb")
     recorded = {"roundtrip_bpb": found.responses.get("val_bpb"), "adapted_bpb": val_bpb}
     for name, value in recorded.items():
-        if outcome.artifact is not None and name in outcome.responses and outcome.responses[name] != value:
+        if outcome.artifact is None or name not in outcome.responses:
+            continue
+        if not isinstance(value, float) or abs(value - number(outcome.responses, name)) > TOLERANCE:
             problems.append(f"run {run.folder.name}: {name} is {value} and was recorded as {outcome.responses[name]}")
     if not isinstance(val_bpb, float) or "val_bpb" not in outcome.responses:
         problems.append(f"run {run.folder.name} has no score")
@@ -352,7 +361,8 @@ def _agrees(claim: object, found: object) -> bool:
         return claim == found
     if not isinstance(claim, int | float) or not isinstance(found, int | float):
         return False
-    return claim == found if isinstance(found, int) else abs(claim - found) <= TOLERANCE
+    # Compared, not subtracted: a claim may be too large for a float.
+    return claim == found if isinstance(found, int) else found - TOLERANCE <= claim <= found + TOLERANCE
 
 
 def _log_problems(path: Path, seed: str, result: Mapping[str, Any]) -> list[str]:

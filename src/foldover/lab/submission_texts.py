@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from foldover.core import RunSpec, Scalar, to_json
+from foldover.core import RunSpec, Scalar, Values, to_json
+from foldover.evaluation.levers import EVALUATE_LEVERS
+from foldover.lm.levers import LEVERS
 from foldover.rundir.folder import EndedRun
 
 _FINAL = re.compile(r"^final_([a-z_]+):(\S+)$", re.MULTILINE)
@@ -59,18 +61,41 @@ def numbers_in_log(text: str) -> dict[str, float]:
     return found
 
 
-def script_text(spec: RunSpec) -> str:
-    """A script that trains the recipe with an installed foldover, its seed and folder given."""
+def evaluate_command(spec: RunSpec) -> str:
+    """The command that gives an artifact's score: with the recipe's levers of evaluation that are off their default."""
+    own = {name: value for name, value in spec.recipe.values.items() if name.startswith("evaluate.")}
+    values = EVALUATE_LEVERS.complete(own)
+    levers = [
+        f" --set {name}={_text(value)}"
+        for name, value in values.items()
+        if EVALUATE_LEVERS.acts(name, values) and value != EVALUATE_LEVERS[name].default
+    ]
+    return f"foldover evaluate artifact_seedN.fold{''.join(levers)}"
+
+
+def _text(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def script_text(spec: RunSpec, *, steps: int) -> str:
+    """A script that trains the recipe with an installed foldover, its seed and folder given.
+
+    steps: that the runs took, where their budget is of a kind that the command has no option for.
+    """
     limit = spec.budget.limit
+    kind, amount = (limit.kind, limit.amount) if limit.kind in ("steps", "seconds") else ("steps", steps)
+    values = spec.recipe.values
+    resting = LEVERS.without_effect(values)  # which the command refuses
+    recipe = Values({name: value for name, value in values.items() if name not in resting})
     return f'''"""Train this submission: python train_gpt.py SEED FOLDER. Needs foldover (requirements.txt)."""
 import json
 import subprocess
 import sys
 
-RECIPE = json.loads({to_json(spec.recipe.values)!r})
+RECIPE = json.loads({to_json(recipe)!r})
 CONSTANTS = json.loads({to_json(spec.constants)!r})
 command = [sys.executable, "-m", "foldover", "train", "--seed", sys.argv[1], "--dir", sys.argv[2], "--keep-state"]
-command += ["--{limit.kind}", "{limit.amount:g}"]
+command += ["--{kind}", "{int(amount) if kind == "steps" else repr(amount)}"]
 for option, values in (("--set", RECIPE), ("--constant", CONSTANTS)):
     for name, value in values.items():
         command += [option, f"{{name}}={{str(value).lower() if isinstance(value, bool) else value}}"]
@@ -114,7 +139,7 @@ def readme_text(card: Mapping[str, Any], spec: RunSpec, *, packing: str, is_gene
         "",
         *library,
         "Each score was measured again from its artifact's file when this folder was made; "
-        "`foldover evaluate artifact_seedN.fold` repeats it.",
+        f"`{evaluate_command(spec)}` repeats it, as `adapted_bpb`.",
         "",
         "## Recipe",
         "",

@@ -77,9 +77,12 @@ def reloaded(bench: Bench, path: Path) -> Bench:
 def scores_of(bench: Bench, levers: Evaluate) -> Evaluation:
     """Every score that the levers of evaluation ask for."""
     context = bench.spec.recipe.values.integer("model.context")
-    # Additions of low rank are made where products can be seen.
-    model = bench.plain if levers.adapt == "lora" else bench.model
-    scorer = ModuleScorer(model, device=bench.device.device, blocks=list(model.blocks), compute=bench.device.compute)
+    plain, seen = (
+        ModuleScorer(model, device=bench.device.device, blocks=list(model.blocks), compute=bench.device.compute)
+        for model in (bench.model, bench.plain)
+    )
+    # Additions of low rank are made where products can be seen; the plain score is that of the run all the same.
+    scorer = seen if levers.adapt == "lora" else plain
     fitted = levers.fitted_temperature
     inputs = Inputs(
         rows=bench.rows,
@@ -95,7 +98,7 @@ def scores_of(bench: Bench, levers: Evaluate) -> Evaluation:
         else None,
         training_rows=training_rows(bench.spec, bench.data).take(FITTED_ROWS) if fitted else None,
     )
-    return evaluate(scorer, inputs, levers)
+    return evaluate(scorer, inputs, levers, plain=plain)
 
 
 def _restored(
