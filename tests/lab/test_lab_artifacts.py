@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from foldover.core import ArtifactError, BudgetError, OutsideError, RecipeError, Settings, UserError
+from foldover.evaluation.score import Evaluation, Measured, Score
 from foldover.export.container import read_artifact, write_artifact
 from foldover.lab.artifacts import evaluate_levers, evaluate_place, export_levers, export_run, scan_run
 from foldover.lm.tensor_file import read_tensors, write_tensors
@@ -176,6 +177,26 @@ def test_weights_that_are_not_finite_and_runs_without_a_state_are_refused(traine
     state.unlink()
     with pytest.raises(UserError, match="kept no state"):
         export_run(copy, export_levers({}), SETTINGS)
+
+
+def test_the_plain_score_is_that_of_the_run_whatever_adapts(trained):
+    settings = {"evaluate.adapt": "lora", "evaluate.isolation": "document", "evaluate.adapt_seconds": "0"}
+    found = evaluate_place(trained, evaluate_levers(settings), SETTINGS).responses
+    assert found.number("val_bpb") == outcome_bpb(trained)
+    assert found.number("adapted_bpb") == found.number("sliding_bpb")
+
+
+def test_a_later_score_that_is_not_finite_is_no_score(trained, monkeypatch):
+    def broken(kept, levers, settings):
+        scores = [Measured(name=name, score=Score(nats=nats, tokens=1, bytes=1)) for name, nats in CHAIN]
+        return Evaluation(measured=tuple(scores))
+
+    monkeypatch.setattr("foldover.lm.exporting.evaluate_state", broken)
+    with pytest.raises(OutsideError, match="not finite: sliding_bpb"):
+        evaluate_place(trained, evaluate_levers({}), SETTINGS)
+
+
+CHAIN = (("val_bpb", 1.0), ("sliding_bpb", float("nan")))
 
 
 def test_a_scan_says_what_each_tensor_costs(trained):
