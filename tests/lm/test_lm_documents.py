@@ -286,9 +286,19 @@ def test_a_run_within_documents_goes_on_to_the_last_bit_and_is_another_run(
     continued = perform(tmp_path / "b", spec)
     assert continued.counters["continued_from_step"] == 4
     assert continued.responses == whole.responses
+    assert "documents_kept_apart" in whole.fired
     other = perform(tmp_path / "c", spec_on(corpus, **{**levers, LEVER: False}))
+    assert "documents_kept_apart" not in other.fired
     assert other.responses["val_bpb"] != whole.responses["val_bpb"]
     assert other.digests["scored"] == whole.digests["scored"]
+
+
+@pytest.mark.usefixtures("prepared")
+def test_no_event_says_that_documents_met_where_each_row_is_of_one(tmp_path: Path) -> None:
+    """The embedded addresses are many times as long as a row, and their last pieces come late."""
+    outcome = perform(tmp_path, spec_of("3 steps", **{LEVER: True}))
+    assert outcome.status == "finished"
+    assert "documents_kept_apart" not in outcome.fired
 
 
 def test_an_artifact_knows_that_it_is_within_documents(corpus: Path, tmp_path: Path) -> None:

@@ -229,6 +229,7 @@ class Attention:
         "counted as without it.",
         neutral=False,
         is_later=True,
+        fires="documents_kept_apart",
         source=f"{GOLF}, record of 2026-04-10",
         aliases=("VARLEN",),
     )

@@ -86,6 +86,7 @@ def train(
 
         for event in parts.forward_weights.acting(rates):
             events.fire(event)
+        events.of_rows(parts, micro)
         with parts.forward_weights.in_training(step=moment.step, rates=rates):
             mean = step_gradients(parts, micro, moment.progress, device, progress.seconds)
             _count_tokens(progress, micro, parts.ranks.size)
@@ -233,6 +234,11 @@ class _Events:
         if event not in self._progress.fired:
             self._progress.fired.append(event)
             self._folder.add_event(event, step=self._clock.steps, progress=self._clock.progress)
+
+    def of_rows(self, parts: Parts, micro: Sequence[Tensor]) -> None:
+        # Looked at until it has happened once: each look waits for the device.
+        if not self.has("documents_kept_apart") and parts.keeps_apart(micro):
+            self.fire("documents_kept_apart")
 
     def of_schedules(self, config: TrainConfig, moment: Moment, rates: Rates, *, is_frozen: bool) -> None:
         schedule, batch, optimizer = config.schedule, config.batch, config.optimizer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +27,8 @@ from foldover.lm.token_classes import token_classes
 class Parts:
     """A model and everything that acts on it while it is trained.
 
-    loss_model: the model as objectives call it; now: seconds of a clock that stands still while that is compiled.
+    loss_model: the model as objectives call it; keeps_apart: whether some rows of a step hold documents that must know
+    nothing of each other; now: seconds of a clock that stands still while that is compiled.
     """
 
     model: Gpt
@@ -42,6 +43,7 @@ class Parts:
     ranks: Ranks
     gradient_sum: GradientSum
     loss_model: LossModel
+    keeps_apart: Callable[[Sequence[Tensor]], bool]
     now: Callable[[], float]
 
     def tensors(self) -> Mapping[str, Tensor]:
@@ -99,8 +101,18 @@ def build_parts(
         ranks=ranks,
         gradient_sum=AtOnce() if ranks.size == 1 else Overlapped(list(model.parameters()), ranks),
         loss_model=loss_model or model,
+        keeps_apart=_borders_at(data.bos_id) if config.attention.within_documents else _never,
         now=now,
     )
+
+
+def _borders_at(bos_id: int) -> Callable[[Sequence[Tensor]], bool]:
+    """Whether a document begins within some row's inputs, behind the first."""
+    return lambda micro: any(bool((rows[:, 1:-1] == bos_id).any()) for rows in micro)
+
+
+def _never(micro: Sequence[Tensor]) -> bool:
+    return False
 
 
 @torch.no_grad()
