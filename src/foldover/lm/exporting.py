@@ -36,8 +36,13 @@ from foldover.lm.bench import Bench, bench_of_artifact, bench_of_state, reloaded
 from foldover.lm.state import Kept
 
 SCAN_PARTS = 8  # parts of the text over which the standard error of a scan is taken
+OWN_CODECS = ("ans", "auto")  # whose files have the predicted bytes, or fewer
+FITTING_ROUNDS = 4  # files of other codecs that may be made until one is just under a cap
+FITTING_TOLERANCE = 0.995  # share of the cap that such a file has at least, where rounds suffice
 PRUNING_ROUNDS = 8  # files that selective pruning may make until one has its size
 PRUNING_TOLERANCE = 0.995  # share of its size that a pruned file has at least, where rounds suffice
+
+FileOf = Callable[[Sequence[StoredTensor]], tuple[bytes, str]]  # of tensors: a file and its codec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,15 +120,19 @@ def write_from(
     def bytes_of(stored: Sequence[StoredTensor]) -> int:
         return predicted_bytes(stored, header)
 
+    def file_of(stored: Sequence[StoredTensor]) -> tuple[bytes, str]:
+        level = config.export.codec_level or None
+        return pack_artifact(header, stored, codec=config.export.codec, level=level)  # type: ignore[arg-type]
+
     frontier: tuple[FrontierPoint, ...] = ()
     schemes = prepared.schemes
     if cap is None:
         packed = pack_prepared(prepared, schemes, bytes_of=bytes_of)
     else:
-        fitted = _fitted(prepared, bytes_of, cap=cap, code_bytes=code_bytes)
+        fitted = _fitted(prepared, bytes_of, file_of, cap=cap, code_bytes=code_bytes)
         packed, frontier, schemes = fitted.packed, fitted.frontier, fitted.schemes
     packed_at = time.perf_counter()
-    packed, written = _written(out, header, prepared, packed, schemes, bytes_of)
+    packed, written = _written(out, file_of, prepared, packed, schemes, bytes_of)
     return WrittenArtifact(
         file=written,
         predicted=bytes_of(packed.stored),
@@ -137,23 +146,53 @@ def write_from(
     )
 
 
-def _fitted(prepared: Prepared, bytes_of: BytesOf, *, cap: int, code_bytes: int) -> Fitted:
-    """`fit_cap` with counted code, of which its errors speak too."""
-    try:
-        return fit_cap(prepared, bytes_of, cap_bytes=cap - code_bytes)
-    except BudgetError as error:
-        if not code_bytes or error.value != cap - code_bytes:
-            raise
+def _fitted(prepared: Prepared, bytes_of: BytesOf, file_of: FileOf, *, cap: int, code_bytes: int) -> Fitted:
+    """`fit_cap` for a file and counted code, of which its errors speak too.
+
+    Another codec than ours may miss predicted bytes on either side: the aim is moved by what its file misses.
+    """
+    own = aim = cap - code_bytes
+    is_exact = prepared.config.export.codec in OWN_CODECS
+    best: tuple[int, Fitted] | None = None
+    found = 0
+    for _ in range(FITTING_ROUNDS):
+        try:
+            fitted = fit_cap(prepared, bytes_of, cap_bytes=aim)
+        except BudgetError as error:
+            if aim != own:
+                break
+            raise _of_cap(error, own, cap=cap, code_bytes=code_bytes) from None
+        if is_exact:
+            return fitted
+        found = len(file_of(fitted.packed.stored)[0])
+        if found <= own and (best is None or found > best[0]):
+            best = found, fitted
+        if FITTING_TOLERANCE * own <= found <= own or (found <= own and fitted.num_bytes < FITTING_TOLERANCE * aim):
+            break
+        aim = int((1.0 + FITTING_TOLERANCE) / 2.0 * own / found * aim)
+    if best is None:
         raise BudgetError(
-            f"{error.what}, and {code_bytes:,} bytes of code count with it",
-            value=cap,
-            fix="Raise the cap, ship less code, train a smaller model, or allow coarser options.",
-        ) from None
+            f"no choice of widths and steps was found whose file fits: the last has {found:,} bytes",
+            value=own,
+            fix="Raise the cap, or use `export.codec=ans`.",
+        )
+    return best[1]
+
+
+def _of_cap(error: BudgetError, own: int, *, cap: int, code_bytes: int) -> BudgetError:
+    """The error in terms of the cap as it was given, if it is of the cap. own: what code leaves of it."""
+    if not code_bytes or error.value != own:
+        return error
+    return BudgetError(
+        f"{error.what}, and {code_bytes:,} bytes of code count with it",
+        value=cap,
+        fix="Raise the cap, ship less code, train a smaller model, or allow coarser options.",
+    )
 
 
 def _written(
     out: Path,
-    header: Mapping[str, object],
+    file_of: FileOf,
     prepared: Prepared,
     packed: Packed,
     schemes: Mapping[str, Scheme],
@@ -168,12 +207,7 @@ def _written(
     target = config.correction.prune_to_bytes
     aim, best = target, None
     for _ in range(PRUNING_ROUNDS):
-        data, codec = pack_artifact(
-            header,
-            packed.stored,
-            codec=config.export.codec,  # type: ignore[arg-type]
-            level=config.export.codec_level or None,
-        )
+        data, codec = file_of(packed.stored)
         if not target or (len(data) <= target and (best is None or len(data) > len(best[1]))):
             best = (packed, data, codec)
         is_near = PRUNING_TOLERANCE * target <= len(data) <= target
