@@ -43,6 +43,13 @@ def test_sgd_at_a_rate_of_zero_equals_sliding_to_the_bit(model: ModuleScorer) ->
     assert adapted.number("adapted_bpb") == run(model, 150, 60, **SLIDING).responses.number("sliding_bpb")
 
 
+@pytest.mark.parametrize("chunk", [1, 5, 48, 1000])
+def test_sgd_at_a_rate_of_zero_equals_the_plain_rows_read_in_its_chunks(model: ModuleScorer, chunk: int) -> None:
+    found = run(model, 60, 3, 9, 50, adapt="sgd", adapt_lr=0.0, adapt_chunk=chunk).responses
+    assert found.number("adapted_bpb") == found.number("sliding_bpb")
+    assert found.number("sliding_bpb") == pytest.approx(found.number("val_bpb"), abs=1e-6)
+
+
 def test_sgd_with_a_single_chunk_equals_sliding_to_the_bit(model: ModuleScorer) -> None:
     adapted = run(model, 150, 60, adapt="sgd", adapt_lr=0.5, adapt_chunk=1000, **SLIDING).responses
     assert adapted.number("adapted_bpb") == adapted.number("sliding_bpb")

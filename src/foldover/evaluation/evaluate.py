@@ -56,9 +56,9 @@ def evaluate(
     """Every score of `Evaluation`, each pass proved lawful; the model is afterwards as before, to the bit.
 
     A plain score that is not finite comes back alone. plain: what the plain score is of, where the same weights are
-    computed with another way there than in the passes after it. is_proven: whether causality is checked too, which reads some
-    excerpts; the other rules are checked always. Raises EvaluationError that names the rule that is broken, RecipeError
-    for levers that do not fit each other, DataError for data that are missing or on the wrong side.
+    computed with another way there than in the passes after it. is_proven: whether causality is checked too, which
+    reads some excerpts; the other rules are checked always. Raises EvaluationError that names the rule that is broken,
+    RecipeError for levers that do not fit each other, DataError for data that are missing or on the wrong side.
     """
     check_evaluate(levers, context=inputs.context)
     _check_vocabulary(model, inputs)
@@ -70,7 +70,9 @@ def evaluate(
         return Evaluation(measured=tuple(scores))
     stages, mixers = stages_of(model, inputs, levers, task.text), mixers_of(levers)
     evaluator = Evaluator(model=model, stages=stages, mixers=mixers, tokens_at_once=inputs.tokens_at_once)
-    scores.append(_windowed(evaluator, task, scores[-1]) if is_windowed else _same(SLIDING, scores[-1]))
+    # Chunks cut the plain rows too: what learning changes is told from the same windows without it.
+    is_read = is_windowed or learning is not None
+    scores.append(_windowed(evaluator, task, scores[-1]) if is_read else _same(SLIDING, scores[-1]))
     scores.append(_measure(MIXED, evaluator, task) if stages or mixers else _same(MIXED, scores[-1]))
     if learning is None:
         seconds, notes = _prove(evaluator, task) if is_proven else (0.0, ())
