@@ -97,7 +97,7 @@ def _task(inputs: Inputs, levers: Evaluate, *, is_windowed: bool) -> _Task:
     text = text_of(inputs, levers)
     units = inputs.stream.starts if is_windowed and inputs.stream is not None else text.starts
     reading = reading_of(inputs, levers)
-    check_phases(text, reading)
+    check_phases(text, levers)
     borders = units[:-1] if len(units) > 2 else np.arange(0, len(text), reading.context, dtype=np.int64)
     return _Task(text=text, reading=reading, borders=borders, clock=inputs.clock)
 

@@ -85,10 +85,11 @@ def lora_adaptation(model: AdaptableModel, stream: Stream, rules: LoraRules, dra
 def targets_of(parameters: Sequence[BlockParameter], words: Sequence[str]) -> list[BlockParameter]:
     """Matrices one of whose names has one of the words between its dots. Raises RecipeError for a word without any."""
     chosen: dict[str, BlockParameter] = {}
+    matrices = [p for p in parameters if p.tensor.ndim == 2]
     for word in words:
-        found = [p for p in parameters if p.tensor.ndim == 2 and any(_has(name, word) for name in p.names)]
+        found = [p for p in matrices if any(_has(name, word) for name in p.names)]
         if not found:
-            known = sorted({part for p in parameters for name in p.names for part in name.split(".")})
+            known = sorted({part for p in matrices for name in p.names for part in name.split(".")})
             raise RecipeError(
                 f"`evaluate.lora_targets`: no matrix is called {word!r}", fix="Known words: " + ", ".join(known) + "."
             )

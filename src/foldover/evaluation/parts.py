@@ -77,13 +77,13 @@ def reading_of(inputs: Inputs, levers: Evaluate) -> Reading:
     )
 
 
-def check_phases(text: Stream, reading: Reading) -> None:
+def check_phases(text: Stream, levers: Evaluate) -> None:
     """Raises RecipeError for a phase after which nothing is left to score."""
-    num_documents = len(text.starts) - 1
-    if reading.phases and reading.phases[-1] >= num_documents:
+    num_documents, phases = len(text.starts) - 1, phases_of(levers)
+    if levers.adapt == "lora" and phases and phases[-1] >= num_documents:
         raise RecipeError(
             f"`evaluate.phase_documents`: the text has {num_documents:,} documents, and none comes after this phase",
-            value=reading.phases[-1],
+            value=phases[-1],
             fix=f"Give at most {num_documents - 1:,}, or score more tokens.",
         )
 

@@ -9,18 +9,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from foldover.core import RunSpec, Settings
+from foldover.core import RunSpec, Settings, bind
 from foldover.data import PreparedData, ScoredRows
 from foldover.evaluation.evaluate import evaluate
 from foldover.evaluation.levers import Evaluate
-from foldover.evaluation.parts import Inputs, has_windows
+from foldover.evaluation.lora import targets_of
+from foldover.evaluation.parts import Inputs, check_phases, has_windows
 from foldover.evaluation.score import Evaluation
 from foldover.evaluation.scoring_model import ModuleScorer
-from foldover.evaluation.stream import validation_stream
+from foldover.evaluation.stream import Stream, validation_stream
 from foldover.lm.after_training import EVALUATION_TOKENS_AT_ONCE
 from foldover.lm.artifact import Identity, check_data, load_weights, model_of, reload
 from foldover.lm.device import Device, open_device
 from foldover.lm.inputs import eval_order, open_data, rows_to_score, training_rows
+from foldover.lm.levers import TrainConfig
 from foldover.lm.model import Gpt
 from foldover.lm.state import Kept, load_state
 from foldover.lm.streams import stream
@@ -74,6 +76,19 @@ def reloaded(bench: Bench, path: Path) -> Bench:
     return _restored(bench.spec, bench.device, bench.data, bench.rows, reload(path, like=bench.spec).weights)
 
 
+def check_evaluable(model: Gpt, spec: RunSpec, data: PreparedData) -> None:
+    """Raises RecipeError, before anything is trained, for levers of evaluation that do not fit model or text."""
+    levers = bind(TrainConfig, spec.recipe.values).evaluate
+    if levers.adapt == "lora":
+        targets_of(ModuleScorer(model, device=model.embedding.device).parameters(), levers.lora_targets.split(","))
+        if levers.phase_documents != "none":
+            check_phases(_stream_of(spec, data), levers)
+
+
+def _stream_of(spec: RunSpec, data: PreparedData) -> Stream:
+    return validation_stream(data, num_tokens=spec.constants.integer("eval_tokens"), order=eval_order(spec.constants))
+
+
 def scores_of(bench: Bench, levers: Evaluate) -> Evaluation:
     """Every score that the levers of evaluation ask for."""
     context = bench.spec.recipe.values.integer("model.context")
@@ -89,13 +104,7 @@ def scores_of(bench: Bench, levers: Evaluate) -> Evaluation:
         context=context,
         tokens_at_once=EVALUATION_TOKENS_AT_ONCE[bench.device.device.type],
         draws=lambda name: stream(bench.spec.seed, "evaluate", name),
-        stream=validation_stream(
-            bench.data,
-            num_tokens=bench.spec.constants.integer("eval_tokens"),
-            order=eval_order(bench.spec.constants),
-        )
-        if has_windows(levers, context=context)
-        else None,
+        stream=_stream_of(bench.spec, bench.data) if has_windows(levers, context=context) else None,
         training_rows=training_rows(bench.spec, bench.data).take(FITTED_ROWS) if fitted else None,
     )
     return evaluate(scorer, inputs, levers, plain=plain)

@@ -24,7 +24,7 @@ from foldover.data import PreparedData, ScoredRows, validation_digest
 from foldover.evaluation.score import Score
 from foldover.lm.after_training import evaluate
 from foldover.lm.averaging import averaged
-from foldover.lm.bench import bench_of_model
+from foldover.lm.bench import bench_of_model, check_evaluable
 from foldover.lm.checkpoint import Checkpoint, Identity, checkpoint_of, header_of, identity_of, write_checkpoint
 from foldover.lm.choose import leaves_for
 from foldover.lm.clock import BudgetClock, Elapsed, training_limit
@@ -155,6 +155,7 @@ def _perform(
         traits=lambda: token_traits(data),
         leaves=leaves_for(device, is_compiled=settings.compile),
     )
+    check_evaluable(model, spec, data)
     identity = identity_of(spec, data, code=code_digest(), torch_version=torch.__version__)
     if spec.starts_from is not None and _begins_trained(spec, state, model, folder, identity, ranks):
         state.seconds["startup_seconds"] = time.perf_counter() - began
