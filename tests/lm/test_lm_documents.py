@@ -181,6 +181,37 @@ def test_the_loss_of_a_row_is_the_mean_over_its_documents_tokens() -> None:
     torch.testing.assert_close(within.loss(ids[:, :-1], ids[:, 1:]), expected)
 
 
+def test_heads_for_later_tokens_learn_nothing_of_the_next_document() -> None:
+    values = neutral().with_({"head.mtp_heads": 2, "head.mtp_weight": 1.0})
+    _, within = pair(values)
+    ids, _ = rows_of_documents(CONTEXT + 1)
+    inputs, targets = ids[:, :-1], ids[:, 1:]
+    x = within.features(inputs)
+    heads, cap = within.terms["mtp"].loss.heads, float(values["model.softcap"])
+    expected = []
+    for k, head in enumerate(heads, start=1):
+        nll = torch.zeros(len(ids), CONTEXT - k)
+        for b, t in np.ndindex(*nll.shape):
+            if BOS not in ids[b, t + 1 : t + 1 + k]:  # the target is the token behind these
+                logits = cap * torch.tanh(head @ x[b, t] / cap)
+                nll[b, t] = -logits.log_softmax(0)[ids[b, t + 1 + k]]
+        assert 0 < (nll == 0).sum() < nll.numel()
+        expected.append(nll.mean())
+    found = within.loss_terms(inputs, targets)["mtp"]
+    torch.testing.assert_close(found, torch.stack(expected).mean())
+    halves = [within.loss_terms(inputs[b : b + 1], targets[b : b + 1])["mtp"] for b in range(2)]
+    torch.testing.assert_close(torch.stack(halves).mean(), found)
+
+
+def test_heads_for_later_tokens_that_have_nothing_to_learn_get_no_gradient_and_no_nan() -> None:
+    values = neutral().with_({"head.mtp_heads": 1, LEVER: True})
+    within = model_of(values)
+    rows = torch.full((1, CONTEXT + 1), BOS)
+    found = within.loss_terms(rows[:, :-1], rows[:, 1:])["mtp"]
+    found.backward()
+    assert (found.item(), within.terms["mtp"].loss.heads[0].grad.any().item()) == (0.0, False)
+
+
 # What a position may know, by plain loops
 
 

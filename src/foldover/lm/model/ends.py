@@ -198,7 +198,7 @@ def build_head(
 
 def build_terms(config: TrainConfig, shape: Shape, traits: Traits, leaves: Leaves) -> dict[str, nn.Module]:
     """Weighted losses beside the cross-entropy, by name."""
-    levers, terms = config.head, dict[str, nn.Module]()
+    levers, terms, past = config.head, dict[str, nn.Module](), past_of(config, traits)
     if levers.mtp_heads:
         heads = auxiliary.NextButOne(
             num_heads=levers.mtp_heads,
@@ -206,6 +206,7 @@ def build_terms(config: TrainConfig, shape: Shape, traits: Traits, leaves: Leave
             width=shape.width,
             cap=config.model.softcap,
             leaves=leaves,
+            pairs=auxiliary.PairsWithin(past=past) if past is not OF_ROW else auxiliary.every_pair,
         )
         terms["mtp"] = auxiliary.Term(heads, levers.mtp_weight)
     if levers.jepa_weight:
