@@ -52,6 +52,23 @@ def test_a_lever_of_the_export_that_would_do_nothing_is_refused(name, value, nee
     assert export_levers({name: value, "export.scheme": "integer"}).export.scheme == "integer"
 
 
+def test_all_that_is_wrong_with_levers_is_said_at_once_and_contradictions_are_told():
+    with pytest.raises(RecipeError) as error:
+        evaluate_levers({"mode": "gliding", "luck": "1", "EVAL_STRIDE": "32", "evaluate.stride": "64"})
+    text = str(error.value)
+    assert all(said in text for said in ("'gliding'", "luck", "`evaluate.stride` is set to 32 and to 64"))
+    assert len(text.splitlines()) == 3
+    same = evaluate_levers({"mode": "sliding", "EVAL_STRIDE": "32", "evaluate.stride": "32"})
+    assert same.evaluate.stride == 32
+
+
+def test_an_option_and_a_lever_that_contradict_it_are_refused(trained):
+    command = [sys.executable, "-m", "foldover", "evaluate", str(trained), "--stride", "64", "--set"]
+    done = subprocess.run([*command, "evaluate.mode=plain"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "an option sets `evaluate.mode=sliding` and --set another (got 'plain')" in done.stderr
+
+
 def test_what_a_preset_sets_may_rest():
     assert export_levers({"calibration.gptq": "false"}).grid.column_steps == "feedback"
     assert export_levers({"export.scheme": "none"}, preset="baseline").export.matrix_format == "int8"
@@ -116,6 +133,11 @@ def test_a_cap_is_met_just_below_or_refused(trained, tmp_path):
     with pytest.raises(BudgetError):
         export_run(trained, export_levers({}), SETTINGS, out=tmp_path / "b", cap=1000)
     assert not (tmp_path / "b").exists()
+
+
+def test_the_level_of_a_presets_codec_rests_with_another_codec(trained, tmp_path):
+    found = export_run(trained, export_levers({"export.codec": "ans"}, preset="baseline"), SETTINGS, out=tmp_path / "a")
+    assert found.codec == "ans"
 
 
 def test_a_cap_is_met_by_a_codec_whose_sizes_are_not_predicted(trained, tmp_path):

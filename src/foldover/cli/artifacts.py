@@ -129,7 +129,13 @@ def evaluate(
     short = {"evaluate.mode": "sliding"} if sliding or stride else {}
     short |= {"evaluate.stride": str(stride)} if stride else {}
     short |= {"evaluate.adapt": adapt} if adapt else {}
-    found = evaluate_place(place, evaluate_levers(short | pairs(changes)), Settings(threads=threads, device=device))
+    given = pairs(changes)
+    for name in short.keys() & given.keys():
+        if short[name] != given[name]:
+            raise UserError(
+                f"an option sets `{name}={short[name]}` and --set another", value=given[name], fix="Leave one out."
+            )
+    found = evaluate_place(place, evaluate_levers(short | given), Settings(threads=threads, device=device))
     if as_json:
         print_json({**_plain(found), "responses": dict(found.responses)})
     else:

@@ -14,6 +14,7 @@ from foldover.core import (
     Recipe,
     RecipeError,
     RunSpec,
+    Scalar,
     Settings,
     UserError,
     Values,
@@ -107,11 +108,23 @@ def evaluate_place(place: Path, levers: EvaluateConfig, settings: Settings) -> E
 
 
 def _chosen(levers: LeverSet, settings: Mapping[str, str], base: Values | None = None) -> Values:
-    """All values, with these changes to the base. Raises RecipeError for a change that does nothing.
+    """All values, with these changes to the base. Raises RecipeError for changes that cannot be, or that do nothing.
 
     What a preset sets is no change: with what it needs switched off, it rests.
     """
-    changes = {levers.find(name).name: levers.find(name).parse(text) for name, text in settings.items()}
+    changes: dict[str, Scalar] = {}
+    problems = []
+    for name, text in settings.items():
+        try:
+            lever = levers.find(name)
+            value = lever.parse(text)
+        except RecipeError as error:
+            problems.append(str(error))
+            continue
+        if changes.setdefault(lever.name, value) != value:
+            problems.append(f"`{lever.name}` is set to {changes[lever.name]!r} and to {value!r}.")
+    if problems:
+        raise RecipeError("\n".join(problems))
     values = levers.complete(changes, base)
     resting = set(levers.without_effect(values)) - changes.keys()
     levers.check_effects({name: value for name, value in values.items() if name not in resting})
