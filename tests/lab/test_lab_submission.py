@@ -102,6 +102,19 @@ def test_what_is_changed_afterwards_is_found(submitted, tmp_path, name, old, new
     assert any(said in problem for problem in check_submission(copy))
 
 
+@pytest.mark.parametrize(
+    "change", [{"seeds": []}, {"seeds": ["../3"]}, {"code": ["../x"]}, {"seed_results": {"3": 1, "4": {}}}, {"code": 1}]
+)
+def test_a_card_that_is_none_is_a_problem_and_reads_nothing_outside(submitted, tmp_path, change):
+    copy = tmp_path / "copy"
+    shutil.copytree(submitted[1], copy)
+    (tmp_path / "x").write_text("y")
+    card = json.loads((copy / "submission.json").read_text())
+    (copy / "submission.json").write_text(json.dumps(card | change))
+    (problem,) = check_submission(copy)
+    assert problem.startswith("submission.json cannot be read")
+
+
 def test_a_changed_artifact_is_found(submitted, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(submitted[1], copy)

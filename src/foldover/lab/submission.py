@@ -132,11 +132,17 @@ def submit(
 def check_submission(folder: Path) -> list[str]:
     """What is wrong with a folder that `submit` wrote: files, sizes and numbers against its own logs and artifacts."""
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        seeds = [str(seed) for seed in card["seeds"]]
-        results = {seed: card["seed_results"][seed] for seed in seeds}
+        return _folder_problems(folder, json.loads((folder / CARD).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return [f"{CARD} cannot be read: {error}"]
+        return [f"{CARD} cannot be read: {type(error).__name__}: {error}"]
+
+
+def _folder_problems(folder: Path, card: Mapping[str, Any]) -> list[str]:
+    """The same by a card that was read. Raises ValueError, KeyError or TypeError for one that is none."""
+    seeds = [str(int(seed)) for seed in card["seeds"]]
+    if not seeds or any(Path(name).name != name for name in card["code"]):
+        raise ValueError("no seeds, or code outside the folder")
+    results = {seed: card["seed_results"][seed] for seed in seeds}
     problems = [f"{name} is missing" for name in (README, *card["code"]) if not (folder / name).is_file()]
     for seed, result in results.items():
         problems += _log_problems(folder / f"train_seed{seed}.log", seed, result)
