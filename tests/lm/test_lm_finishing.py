@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -169,6 +170,14 @@ def test_an_adaptation_that_acted_is_among_what_fired(tmp_path):
     _, outcome = trained(spec_of({"adapt": "sgd", "adapt_chunk": 256, "adapt_epochs": 1}), tmp_path)
     assert "adapted_in_evaluation" in outcome.fired
     assert outcome.responses["adapted_bpb"] != outcome.responses["mixed_bpb"]
+
+
+def test_a_codec_whose_package_is_missing_is_told_before_training(tmp_path, monkeypatch):
+    installed = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "brotli" else installed(name))
+    monkeypatch.setattr("foldover.lm.run._perform", None)  # where training would begin
+    with pytest.raises(UserError, match="the codec brotli needs brotli"):
+        trained(spec_of({"artifact": True, "codec": "brotli"}), tmp_path)
 
 
 def test_an_artifact_over_its_cap_is_no_result(packed, tmp_path):

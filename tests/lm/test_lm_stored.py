@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from lever_cases import cases, config_of, model_of, neutral, off_case
 
-from foldover.core import Budget, Limit, Recipe, RecipeError, RunSpec, Scalar, Settings, Values
+from foldover.core import Budget, Limit, Recipe, RecipeError, RunSpec, Scalar, Settings, UserError, Values
 from foldover.lm.artifact import infos_of, stored_parameters
 from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS
 from foldover.lm.resolve import resolve
@@ -171,6 +171,13 @@ def test_a_size_that_is_fitted_is_the_prediction_unless_nothing_reaches_it() -> 
     free = predicted({})
     assert predicted({"allocate_to_bytes": free // 2}) == free // 2
     assert free // 20 < predicted({"allocate_to_bytes": 100}) < free
+
+
+def test_a_level_that_a_codec_does_not_have_is_found_before_training() -> None:
+    levers: dict[str, Scalar] = {"artifact": True, "scheme": "none", "codec": "zlib"}
+    assert resolve(recipe("golf-micro", {**levers, "codec_level": 9}))
+    with pytest.raises(UserError, match=r"no such level of zlib \(got 22\)"):
+        resolve(recipe("golf-micro", {**levers, "codec_level": 22}))
 
 
 def test_an_override_that_matches_nothing_is_found_before_training() -> None:

@@ -44,11 +44,18 @@ def compress(data: bytes, codec: CodecName, level: int | None = None) -> bytes:
 
     Raises UserError for an unknown codec or level and where the codec's package is not installed.
     """
+    check_level(codec, level)
     found = _find(codec)
-    low, high = found.levels
-    if level is not None and not low <= level <= high:
-        raise UserError(f"no such level of {codec}", value=level, fix=f"Use {low} to {high}.")
     return found.compress(data, found.best if level is None else level)
+
+
+def check_level(codec: CodecName, level: int | None) -> None:
+    """Raise UserError for a level that a codec does not have, whether or not its package is installed."""
+    if level is None or codec not in _TABLE:
+        return
+    low, high = _TABLE[codec].levels
+    if not low <= level <= high:
+        raise UserError(f"no such level of {codec}", value=level, fix=f"Use {low} to {high}.")
 
 
 def decompress(data: bytes, codec: CodecName, size: int) -> bytes:

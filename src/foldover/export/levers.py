@@ -27,6 +27,7 @@ FLOATS = ("float16", "float32")
 FORMATS = (*INTEGERS, *LOW_BIT, *FLOATS)
 SCHEMES = ("none", "integer", "step")
 CODECS = ("auto", "zlib", "zstd", "lzma", "brotli", "ans")
+OWN_CODECS = ("auto", "ans")  # whose files have the predicted bytes, or fewer
 
 _ENTRY = r"[A-Za-z0-9_.*?-]+=(" + "|".join((*FORMATS, "step")) + r")(:[0-9]+(\.[0-9]+)?)?"
 
@@ -197,6 +198,11 @@ class Export:
         needs="export.codec=zlib|zstd|lzma|brotli",
         source=GOLF,
     )
+
+    @property
+    def level(self) -> int | None:
+        """Of the codec; None for its strongest, and where it has none."""
+        return self.codec_level if self.codec_level and self.codec not in OWN_CODECS else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

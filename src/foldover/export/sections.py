@@ -58,7 +58,7 @@ def lay_out(
     to_stream: Callable[[Modelled], bytes] = stream_bytes,
 ) -> Laid:
     """All bytes but the header's. to_stream: makes the coded stream. Errors as of `pack_artifact`."""
-    _check_codec(codec, level)
+    check_codec(codec, level)
     ordered = sorted(tensors, key=lambda tensor: tensor.name)
     parts = [checked_part(tensor, part) for tensor in ordered for part in tensor.parts]
     groups: dict[_Group, list[Part]] = {}
@@ -117,13 +117,14 @@ def _group_of(part: Part) -> _Group:
     return part.kind, part.array.dtype.name
 
 
-def _check_codec(codec: Codec, level: int | None) -> None:
+def check_codec(codec: Codec, level: int | None) -> None:
+    """Raise UserError for an unknown codec or level, and where the codec's package is not installed."""
     if codec not in get_args(Codec):
         raise UserError("unknown codec", value=codec, fix=f"Use one of {', '.join(get_args(Codec))}.")
     if level is not None and codec not in CODECS:
         raise UserError(f"the codec {codec} has no levels", value=level, fix="Leave the level out.")
     if codec in CODECS:
-        compress(b"", codec, level)  # an unknown level or a package that is missing, said at once
+        compress(b"", codec, level)
 
 
 def _codecs_of(codec: Codec) -> tuple[CodecName, ...]:

@@ -21,7 +21,7 @@ from foldover.export.allocate import FrontierPoint
 from foldover.export.code_bytes import CapCheck, cap_check
 from foldover.export.container import Written, pack_artifact, write_packed
 from foldover.export.fit_cap import Fitted, fit_cap
-from foldover.export.levers import ExportConfig
+from foldover.export.levers import OWN_CODECS, ExportConfig
 from foldover.export.pack import Packed, Prepared, pack_prepared, prepare
 from foldover.export.parts import StoredTensor
 from foldover.export.quantize import TensorReport
@@ -36,7 +36,6 @@ from foldover.lm.bench import Bench, bench_of_artifact, bench_of_state, reloaded
 from foldover.lm.state import Kept
 
 SCAN_PARTS = 8  # parts of the text over which the standard error of a scan is taken
-OWN_CODECS = ("ans", "auto")  # whose files have the predicted bytes, or fewer
 FITTING_ROUNDS = 4  # files of other codecs that may be made until one is just under a cap
 FITTING_TOLERANCE = 0.995  # share of the cap that such a file has at least, where rounds suffice
 PRUNING_ROUNDS = 8  # files that selective pruning may make until one has its size
@@ -121,8 +120,7 @@ def write_from(
         return predicted_bytes(stored, header)
 
     def file_of(stored: Sequence[StoredTensor]) -> tuple[bytes, str]:
-        level = config.export.codec_level or None
-        return pack_artifact(header, stored, codec=config.export.codec, level=level)  # type: ignore[arg-type]
+        return pack_artifact(header, stored, codec=config.export.codec, level=config.export.level)  # type: ignore[arg-type]
 
     frontier: tuple[FrontierPoint, ...] = ()
     schemes = prepared.schemes

@@ -22,6 +22,7 @@ import foldover
 from foldover.core import Failure, Outcome, Resolved, RunSpec, Settings, Status, Values, bind
 from foldover.data import PreparedData, ScoredRows, validation_digest
 from foldover.evaluation.score import Score
+from foldover.export.sections import check_codec
 from foldover.lm.after_training import evaluate
 from foldover.lm.averaging import averaged
 from foldover.lm.bench import bench_of_model, check_evaluable
@@ -96,6 +97,8 @@ def run(spec: RunSpec, folder: RunFolder, settings: Settings) -> Outcome:
         check_budget(config, spec.budget.limit, flops_per_token=resolved.derived.integer("flops_per_token"))
         if not spec.levels:  # in a design a lever may rest in some rows
             LEVERS.check_effects(spec.recipe.values)
+        if config.export.artifact:  # now, not after training
+            check_codec(config.export.codec, config.export.level)  # type: ignore[arg-type]
     state = _Run(device=open_device(settings, process=place_of(settings, os.environ).local_rank), resolved=resolved)
     failure = None
     try:

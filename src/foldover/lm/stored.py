@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from foldover.core import Values, to_json, to_plain
+from foldover.export.codecs import check_level
 from foldover.export.levers import ExportConfig
 from foldover.export.scheme import Scheme, schemes_of
 from foldover.export.sizes import TensorPlan, absmax_step, gaussian_size, predicted_artifact_bytes
@@ -65,9 +66,10 @@ def artifact_bytes(
     values: of the recipe, which travels in the header. Codes are taken for those of Gaussian weights, as trained ones
     nearly are; where the levers fit a size, that one, or the smallest that coarser steps reach. steps: of training, on
     which hangs what a floor under the steps of codes saves (`foldover.lm.spread`); None where no budget says. Raises
-    RecipeError for levers of the export that do not fit the model.
+    RecipeError for levers of the export that do not fit the model, UserError for a level that the codec does not have.
     """
     export = export_config(config)
+    check_level(export.export.codec, export.export.level)  # type: ignore[arg-type]
     found = stored_tensors(config, shape)
     schemes = schemes_of(export, found.matrices)
     other = _header_bytes(export, values)
@@ -89,7 +91,7 @@ def artifact_bytes(
             [*plans, *vectors],
             other_bytes=other + round(_correction_bytes(export, found, schemes)),
             codec=export.export.codec,
-            level=export.export.codec_level or None,
+            level=export.export.level,
         )
 
     wanted = config.export.allocate_to_bytes - code_bytes if config.export.allocate_to_bytes else None
