@@ -155,6 +155,20 @@ def test_missing_cells_are_named_in_the_notes() -> None:
     assert "unbalanced: no run of c01 in block 4" in effect.notes
 
 
+def test_lost_runs_that_leave_no_error_make_no_effect_certain() -> None:
+    # Four conditions and two seeds are five parameters: all that five connected runs can give.
+    columns = {
+        "A": [-1, 1, -1, 1, 1, -1],
+        "B": [-1, -1, -1, 1, -1, 1],
+        "seed": [1, 1, 2, 2, 2, 2],
+        "y": [1.0, 1.3, 1.1, 1.9, 1.5, 1.6],
+    }
+    table = table_from_columns(columns, response="y", factors="AB")
+    assert all(effect.p is not None and effect.p > 0.0 for effect in estimate_effects(table))
+    with pytest.raises(AnalysisError, match=r"too few runs are left to estimate an error.*\['A', 'B'\]"):
+        estimate_effects(table.rows([0, 1, 2, 3, 5]))
+
+
 @pytest.mark.parametrize("budget", ["5", "10"])
 def test_default_intervals_are_calibrated_where_the_usual_ones_fail(budget: str) -> None:
     # Unequal variances and a seed effect that scales with them; doe.md case D23, coverage to 0.012.

@@ -122,7 +122,11 @@ def _require_leverage(h: Array, screen: Screen) -> None:
 
 
 def by_seed(screen: Screen, Y: Array, level: float) -> Estimates:
-    """`per_seed`. Raises AnalysisError without a block, with one block, or when blocks and terms are confounded."""
+    """`per_seed`.
+
+    Raises AnalysisError without a block, with one block, when blocks and terms are confounded, and where too many runs
+    are missing for an error.
+    """
     if screen.block is None:
         raise AnalysisError(
             "effects per seed need a block that pairs runs", fix="Name the block, or use the method satterthwaite."
@@ -160,6 +164,13 @@ def _incomplete_blocks(screen: Screen, Y: Array, level: float) -> Estimates:
     G = _cluster_weights(screen.block, len(screen.block_labels), W, M)
     scores = np.einsum("kmn,sn->ksm", G, Y)
     gram = np.einsum("kmn,lmn->mkl", G, G)
+    bare = [name for name, weights in zip(screen.names, gram, strict=True) if not weights.any()]
+    if bare:
+        raise AnalysisError(
+            "too few runs are left to estimate an error: they determine conditions and blocks, and nothing is over",
+            value=bare,
+            fix="Rerun the missing conditions under the same seeds.",
+        )
     df = np.trace(gram, axis1=1, axis2=2) ** 2 / (gram**2).sum(axis=(1, 2))
     se = np.sqrt((scores**2).sum(axis=0))
     return estimates_from("per_seed", screen.names, level, Y @ W.T, se, df[None, :])
