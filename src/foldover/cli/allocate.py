@@ -69,8 +69,7 @@ def _lines(found: Allocated, out: Path | None) -> list[str]:
     lines = [
         f"predicted      {found.num_bytes:,} bytes under a cap of {found.cap:,}, "
         f"{100 * (1 - found.num_bytes / found.cap):.2f} % below it",
-        f"rise           {found.rise:+.6f} bits per byte{error} on {found.tokens:,} targets, "
-        f"from {found.val_bpb:.6f}",
+        f"rise           {found.rise:+.6f} bits per byte{error} on {found.tokens:,} targets, from {found.val_bpb:.6f}",
         "",
         f"{'frontier: bytes':>16} {'predicted rise':>15}  last change",
     ]
