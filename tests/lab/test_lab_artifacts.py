@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +206,11 @@ def test_weights_that_are_not_finite_and_runs_without_a_state_are_refused(traine
         export_run(copy, export_levers({}), SETTINGS, out=tmp_path / "a")
     with pytest.raises(OutsideError, match="the score is not finite"):
         evaluate_place(copy, evaluate_levers({}), SETTINGS)
+    tensors[name][0, 0] = 3e38  # finite, and no score comes of it
+    write_tensors(state, tensors, meta)
+    for act in (export_run, partial(scan_run, tokens=64)):
+        with pytest.raises(OutsideError, match="the score of these weights is not finite"):
+            act(copy, export_levers({"export.scheme": "none"}), SETTINGS)
     state.unlink()
     with pytest.raises(UserError, match="kept no state"):
         export_run(copy, export_levers({}), SETTINGS)

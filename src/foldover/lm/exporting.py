@@ -6,6 +6,7 @@ same function on the same rows.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from foldover.core import BudgetError, RunSpec, Settings, Values
+from foldover.core import BudgetError, OutsideError, RunSpec, Settings, Values
 from foldover.data import ScoredRows
 from foldover.evaluation.levers import Evaluate
 from foldover.evaluation.score import Evaluation
@@ -29,7 +30,7 @@ from foldover.export.scheme import Scheme, schemes_of
 from foldover.export.selective import BytesOf
 from foldover.export.sensitivity import Mode, Sensitivity, scan
 from foldover.export.sizes import predicted_bytes
-from foldover.export.tensors import Calibration
+from foldover.export.tensors import Calibration, checked_weights
 from foldover.lm.after_training import evaluate as measure
 from foldover.lm.artifact import Identity, calibrated, header_of, infos_of, load_weights, weights_of
 from foldover.lm.bench import Bench, bench_of_artifact, bench_of_state, reloaded, scores_of
@@ -81,13 +82,15 @@ def export_state(
     """Write the artifact of a kept state and measure what comes back from the file.
 
     cap: of artifact and counted code together, decimal bytes; with one, steps and widths are chosen so that the file
-    lands under it. Raises BudgetError for a cap that nothing reaches, OutsideError for weights that are not finite.
+    lands under it. Raises BudgetError for a cap that nothing reaches, OutsideError for weights or scores that are not
+    finite.
     """
     bench = bench_of_state(kept, settings)
-    before = measure(bench.model, bench.rows, bench.device).bits_per_byte
+    checked_weights(weights_of(bench.plain), infos_of(bench.plain))  # by name, before their score
+    before = finite(measure(bench.model, bench.rows, bench.device).bits_per_byte)
     found = write_from(bench, before, config, out, cap=cap, code_bytes=code_bytes)
     began = time.perf_counter()
-    after = measure(reloaded(bench, out).model, bench.rows, bench.device).bits_per_byte
+    after = finite(measure(reloaded(bench, out).model, bench.rows, bench.device).bits_per_byte, "after the round trip")
     return Exported(
         path=str(out),
         bytes=found.file.bytes,
@@ -243,9 +246,16 @@ def losses_on(bench: Bench, tokens: int) -> Callable[[Mapping[str, np.ndarray]],
 
     def losses_of(weights: Mapping[str, np.ndarray]) -> np.ndarray:
         load_weights(bench.model, weights)
-        return np.array([measure(bench.model, part, bench.device).bits_per_byte for part in parts])
+        return np.array([finite(measure(bench.model, part, bench.device).bits_per_byte) for part in parts])
 
     return losses_of
+
+
+def finite(bits_per_byte: float, when: str = "of these weights") -> float:
+    """The score. Raises OutsideError for one that is not finite."""
+    if not math.isfinite(bits_per_byte):
+        raise OutsideError(f"the score {when} is not finite", fix="The model diverged: export an earlier state.")
+    return bits_per_byte
 
 
 def evaluate_state(kept: Kept, levers: Evaluate, settings: Settings) -> Evaluation:
