@@ -205,7 +205,8 @@ def test_an_adaptation_that_diverges_hides_no_leak(module: Tiny) -> None:
     for inner, is_lawful in ((module, True), (Peeking(module, 1), False)):
         model = scorer_of(inner)
         model.loss = lambda ids, targets, inner=inner: inner(ids).sum() * torch.inf  # type: ignore[method-assign]
-        call = partial(evaluate, model, inputs_of(stream_of(70, 50)), levers(mode="sliding", adapt="sgd"))
+        setting = levers(mode="sliding", adapt="sgd", adapt_scope="all")
+        call = partial(evaluate, model, inputs_of(stream_of(70, 50)), setting)
         if is_lawful:
             found = call()
             assert found.notes[0].startswith("causality and normalisation hold on 2 excerpts")

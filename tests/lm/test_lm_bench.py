@@ -17,8 +17,9 @@ LORA = {"evaluate.adapt": "lora", "evaluate.isolation": "document"}
 @pytest.mark.parametrize(
     ("levers", "said"),
     [
-        ({"evaluate.lora_targets": "query,querry"}, r"no matrix is called 'querry'.*query"),
-        ({"evaluate.phase_documents": "1,5000"}, "none comes after this phase"),
+        (LORA | {"evaluate.lora_targets": "query,querry"}, r"no matrix is called 'querry'.*query"),
+        (LORA | {"evaluate.phase_documents": "1,5000"}, "none comes after this phase"),
+        ({"evaluate.adapt": "sgd", "evaluate.frozen_blocks": 4, "depth": 4}, r"leaves none of 4 blocks .*got 4"),
     ],
 )
 def test_nothing_is_trained_for_an_evaluation_that_cannot_be(
@@ -26,5 +27,5 @@ def test_nothing_is_trained_for_an_evaluation_that_cannot_be(
 ) -> None:
     monkeypatch.setattr("foldover.lm.run.train", lambda *parts, **rest: pytest.fail("it was trained"))
     with pytest.raises(RecipeError, match=said) as caught:
-        perform(tmp_path, spec_of("2 steps", **LORA, **levers), Settings(device="cpu"))
+        perform(tmp_path, spec_of("2 steps", **levers), Settings(device="cpu"))
     assert "scale" not in str(caught.value)  # words of vectors are none

@@ -19,6 +19,7 @@ from foldover.evaluation.one_pass import Evaluator, PassResult, Reading, one_pas
 from foldover.evaluation.parts import (
     Inputs,
     adaptation_of,
+    check_learned,
     check_phases,
     has_windows,
     mixers_of,
@@ -61,6 +62,7 @@ def evaluate(
     RecipeError for levers that do not fit each other, DataError for data that are missing or on the wrong side.
     """
     check_evaluate(levers, context=inputs.context)
+    check_learned(model.parameters(), levers)
     _check_vocabulary(model, inputs)
     is_windowed = has_windows(levers, context=inputs.context)
     task = _task(inputs, levers, is_windowed=is_windowed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from foldover.evaluation.mixtures import Combine, Mixer, Source, SourceMixer, mi
 from foldover.evaluation.ngrams import Ngrams
 from foldover.evaluation.one_pass import Reading
 from foldover.evaluation.phases import PhaseRules
-from foldover.evaluation.scoring_model import AdaptableModel
+from foldover.evaluation.scoring_model import AdaptableModel, BlockParameter
 from foldover.evaluation.sgd import SgdRules, sgd_adaptation
 from foldover.evaluation.sidecars import LogitStage, cache_stage, temperature_stage
 from foldover.evaluation.stream import Stream, stream_of_rows
@@ -86,6 +86,20 @@ def check_phases(text: Stream, levers: Evaluate) -> None:
             value=phases[-1],
             fix=f"Give at most {num_documents - 1:,}, or score more tokens.",
         )
+
+
+def check_learned(parameters: Sequence[BlockParameter], levers: Evaluate) -> None:
+    """Raises RecipeError for an adaptation that would find nothing to learn in these parameters."""
+    if levers.adapt == "lora":
+        targets_of(parameters, levers.lora_targets.split(","))
+    if levers.adapt == "sgd" and levers.adapt_scope == "blocks":
+        num_blocks = 1 + max((max(p.blocks) for p in parameters if p.blocks), default=-1)
+        if not any(p.blocks and min(p.blocks) >= levers.frozen_blocks for p in parameters):
+            raise RecipeError(
+                f"`evaluate.frozen_blocks` leaves none of {num_blocks} blocks to learn",
+                value=levers.frozen_blocks,
+                fix="Freeze fewer, or set `evaluate.adapt_scope=all`.",
+            )
 
 
 def stages_of(model: AdaptableModel, inputs: Inputs, levers: Evaluate, text: Stream) -> tuple[LogitStage, ...]:
@@ -182,6 +196,5 @@ def adaptation_of(model: AdaptableModel, inputs: Inputs, levers: Evaluate) -> Ca
             tokens_at_once=inputs.tokens_at_once,
             phases=PhaseRules(sgd=phases, chunk=levers.phase_chunk) if phases_of(levers) else None,
         )
-        targets_of(model.parameters(), lora.targets)  # refused now, not after the passes before
         return lambda stream: lora_adaptation(model, stream, lora, inputs.draws)
     return None

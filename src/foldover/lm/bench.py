@@ -13,8 +13,7 @@ from foldover.core import RunSpec, Settings, bind
 from foldover.data import PreparedData, ScoredRows
 from foldover.evaluation.evaluate import evaluate
 from foldover.evaluation.levers import Evaluate
-from foldover.evaluation.lora import targets_of
-from foldover.evaluation.parts import Inputs, check_phases, has_windows
+from foldover.evaluation.parts import Inputs, check_learned, check_phases, has_windows
 from foldover.evaluation.score import Evaluation
 from foldover.evaluation.scoring_model import ModuleScorer
 from foldover.evaluation.stream import Stream, validation_stream
@@ -79,10 +78,9 @@ def reloaded(bench: Bench, path: Path) -> Bench:
 def check_evaluable(model: Gpt, spec: RunSpec, data: PreparedData) -> None:
     """Raises RecipeError, before anything is trained, for levers of evaluation that do not fit model or text."""
     levers = bind(TrainConfig, spec.recipe.values).evaluate
-    if levers.adapt == "lora":
-        targets_of(ModuleScorer(model, device=model.embedding.device).parameters(), levers.lora_targets.split(","))
-        if levers.phase_documents != "none":
-            check_phases(_stream_of(spec, data), levers)
+    check_learned(ModuleScorer(model, device=model.embedding.device, blocks=list(model.blocks)).parameters(), levers)
+    if levers.phase_documents != "none":
+        check_phases(_stream_of(spec, data), levers)
 
 
 def _stream_of(spec: RunSpec, data: PreparedData) -> Stream:
