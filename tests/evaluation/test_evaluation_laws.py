@@ -313,6 +313,18 @@ def test_a_device_whose_sums_are_not_repeatable_is_not_taken_for_a_leak(module: 
     assert "2 excerpts" in found.notes[0]
 
 
+def test_a_prediction_that_is_not_a_number_is_none(module: Tiny) -> None:
+    class Short(nn.Module):
+        def forward(self, ids: Tensor) -> Tensor:
+            logits = module(ids)
+            return logits + torch.where(torch.arange(ids.shape[1]) == 36, torch.nan, 0.0).unsqueeze(-1)
+
+    stream = stream_of(200)
+    assert not {37, 77, 117, 157, 197} & set(sampled_targets(stream).tolist())
+    call = partial(evaluate, scorer_of(Short()), inputs_of(stream), levers(eval_context=40), is_proven=False)
+    assert rule_of(call) == "normalisation"
+
+
 def test_noise_of_ones_own_hides_no_leak(module: Tiny) -> None:
     noise = torch.Generator().manual_seed(0)
 

@@ -52,6 +52,13 @@ def sampled_targets(stream: Stream, count: int = NUM_SAMPLES) -> NDArray[np.int6
 
 def check_sums(result: PassResult) -> int:
     """How many distributions were summed. Raises EvaluationError (`normalisation`) if one does not add up to 1."""
+    unknown = np.flatnonzero(np.isnan(result.nats) & (result.counts > 0))
+    if len(unknown):
+        raise EvaluationError(
+            "normalisation",
+            f"the probability of token {int(unknown[0])} is not a number, as of {len(unknown) - 1} others",
+            fix="Evaluate within the context of training, or another state.",
+        )
     sums = {target: float(log_probs.exp().sum()) for target, log_probs in result.kept.items()}
     off = np.flatnonzero(~(np.abs(result.sums - 1.0) <= MAX_DEVIATION)).tolist()
     for target, total in (*sums.items(), *((target, float(result.sums[target])) for target in off)):
