@@ -160,6 +160,12 @@ def test_code_that_is_counted_is_in_what_is_said_of_a_cap(trained, tmp_path):
     assert found.bytes > 0.99 * 60_000
 
 
+def test_two_caps_are_a_contradiction(trained, tmp_path):
+    levers = export_levers({"export.allocate_to_bytes": "60000"})
+    with pytest.raises(UserError, match="name two caps"):
+        export_run(trained, levers, SETTINGS, out=tmp_path / "a", cap=70_000)
+
+
 def test_code_that_would_count_towards_nothing_is_refused(trained, tmp_path):
     code = tmp_path / "train.py"
     code.write_text("x = 1\n")

@@ -60,7 +60,10 @@ def export_run(
 
     cap: that of the lever `export.allocate_to_bytes` if None.
     """
-    cap = cap or config.export.allocate_to_bytes or None
+    declared = config.export.allocate_to_bytes or None
+    if None not in (cap, declared) and cap != declared:
+        raise UserError("`export.allocate_to_bytes` and --cap name two caps", value=(declared, cap), fix="Give one.")
+    cap = cap or declared
     code_bytes = count_code(code, packing) if code or packing != "none" else 0
     if code and cap is None:
         raise UserError("code is counted and there is no cap", fix="Give --cap, or leave out --count-code.")
