@@ -17,7 +17,7 @@ import pytest
 
 from foldover.core import Limit, Settings, UserError
 from foldover.lab.artifacts import evaluate_levers, evaluate_place, export_levers, export_run
-from foldover.lab.submission import check_submission, submit
+from foldover.lab.submission import SeedResult, _record_problems, check_submission, submit
 from foldover.lab.submission_texts import evaluate_command, readme_text, script_text
 from foldover.rundir.files import sha256_of_file
 from foldover.rundir.folder import read_ended
@@ -63,6 +63,26 @@ def test_the_folder_holds_what_the_rules_ask_for(submitted, runs):
     assert card["bytes_code"] == (out / "train_gpt.py").stat().st_size == found.code_bytes
     assert card["bytes_total"] == largest + card["bytes_code"] == found.total_bytes
     assert f"{card['val_bpb']:.8f}" in (out / "README.md").read_text()
+
+
+def test_a_records_time_includes_calibration_on_training_text():
+    results = [
+        SeedResult(
+            seed=seed,
+            run_id="",
+            val_bpb=1.0,
+            before=1.0,
+            steps=1,
+            seconds=590.0,
+            calibration_seconds=seconds,
+            artifact_bytes=1,
+            sha256="",
+        )
+        for seed, seconds in ((3, 0.0), (4, 10.0), (5, 10.5))
+    ]
+    assert _record_problems(results) == [
+        "a record trains, calibration on training text included, for at most 600 s; seeds 5 took longer"
+    ]
 
 
 def test_logs_hold_every_step_and_the_claimed_numbers(submitted, runs):

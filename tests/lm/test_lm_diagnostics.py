@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,7 @@ from foldover.lm.diagnostics.weights import (
 from foldover.lm.levers import CONSTANTS, LEVERS, PRESETS
 from foldover.lm.resolve import baseline_recipe
 from foldover.lm.state import find_state
+from foldover.lm.tensor_file import read_tensors, write_tensors
 from foldover.lm.trainer import LMTrainer
 from foldover.report.diagnosis_page import render_diagnosis
 from foldover.report.diagnosis_text import diagnosis_text
@@ -293,6 +295,9 @@ def test_a_run_without_a_state_says_which_command_keeps_it(kept: Path, tmp_path:
     (tmp_path / "spec.json").write_bytes((kept / "spec.json").read_bytes())
     with pytest.raises(UserError, match=r"kept no state.*foldover train --keep-state"):
         find_state(tmp_path)
+    (tmp_path / "artifact.fold").touch()
+    with pytest.raises(UserError, match=r"take its artifact: .*artifact\.fold"):
+        find_state(tmp_path)
     with pytest.raises(UserError, match=r"no run folder"):
         find_state(tmp_path / "nothing")
 
@@ -306,6 +311,17 @@ def test_a_diagnosis_is_of_the_run_and_the_same_from_its_last_checkpoint(kept: P
     assert sum(one.count for one in found.kinds) == pytest.approx(1.0)
     assert len(found.branches) == 2 * len(found.layers) == 4
     assert found.tokens == 1024
+
+
+@pytest.mark.parametrize(("weight", "said"), [(math.nan, "not finite numbers"), (3e38, "they diverged")])
+def test_weights_that_measure_nothing_are_refused(kept: Path, tmp_path: Path, weight: float, said: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(kept, copy)
+    tensors, meta = read_tensors(copy / "state.safetensors", form=1, what="state")
+    next(tensor for tensor in tensors.values() if tensor.ndim == 2)[0, 0] = weight
+    write_tensors(copy / "state.safetensors", tensors, meta)
+    with pytest.raises(TrainerError, match=said):
+        diagnose(find_state(copy), CPU, tokens=512)
 
 
 def test_the_courses_of_gates_end_where_the_gates_are(kept: Path) -> None:

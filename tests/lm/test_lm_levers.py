@@ -20,7 +20,7 @@ from foldover.lm.model.hashing import Hash, linear_of, xor_of
 from foldover.lm.model.mlp import leaky_relu_squared
 from foldover.lm.model.norm import rms_norm
 from foldover.lm.model.outputs import exclusive
-from foldover.lm.model.position import Rotary, scaled_base
+from foldover.lm.model.position import Rotary, reading_rows_of, scaled_base
 from foldover.lm.model.values import CascadeResidual, SigmoidResidual
 from foldover.lm.optim import build_optimizer
 from foldover.lm.plan import order_of
@@ -155,6 +155,16 @@ def test_exclusive_outputs_are_orthogonal_to_the_own_value_and_zero_at_the_first
 def test_ntk_raises_the_base_beyond_its_context_only() -> None:
     assert scaled_base(1e4, length=1024, ntk_context=1024, rotated=16) == 1e4
     assert scaled_base(1e4, length=2048, ntk_context=1024, rotated=16) == pytest.approx(1e4 * 2 ** (16 / 14))
+
+
+def test_rows_of_one_pass_have_the_base_of_the_longest() -> None:
+    rotary = Rotary(context=8, head_dim=16, base=1e4, ntk_context=8)
+    x = randn(1, 1, 32, 16)
+    whole, alone = rotary(x), rotary(x[:, :, :8])
+    with reading_rows_of(torch.nn.Sequential(rotary), 32):
+        assert torch.equal(rotary(x[:, :, :8]), whole[:, :, :8])
+    assert torch.equal(rotary(x[:, :, :8]), alone)
+    assert not torch.equal(alone, whole[:, :, :8])
 
 
 def test_frequencies_of_partial_rotary_are_those_of_the_rotated_dimensions() -> None:

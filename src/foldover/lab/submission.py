@@ -45,7 +45,10 @@ _RESERVED = re.compile(r"README\.md|submission\.json|train_seed.*\.log|artifact_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedResult:
-    """One run. val_bpb: of the artifact by all of its recipe's evaluation; before: of the trained weights."""
+    """One run. val_bpb: of the artifact by all of its recipe's evaluation; before: of the trained weights.
+
+    seconds: of training; calibration_seconds: of calibrating the run's own export on training text, which counts too.
+    """
 
     seed: int
     run_id: str
@@ -53,6 +56,7 @@ class SeedResult:
     before: float
     steps: int
     seconds: float
+    calibration_seconds: float
     artifact_bytes: int
     sha256: str
 
@@ -287,6 +291,7 @@ def _measured(run: _Run, settings: Settings, problems: list[str]) -> SeedResult 
     if not isinstance(val_bpb, float) or "val_bpb" not in outcome.responses:
         problems.append(f"run {run.folder.name} has no score")
         return None
+    is_self_written = spec.recipe.values.get("calibration.text") == "self"
     return SeedResult(
         seed=spec.seed,
         run_id=spec.run_id,
@@ -294,6 +299,7 @@ def _measured(run: _Run, settings: Settings, problems: list[str]) -> SeedResult 
         before=number(outcome.responses, "val_bpb"),
         steps=round(number(outcome.counters, "steps")),
         seconds=number(outcome.counters, "training_seconds"),
+        calibration_seconds=0.0 if is_self_written else number(outcome.counters, "calibration_seconds"),
         artifact_bytes=run.artifact.stat().st_size,
         sha256=sha256_of_file(run.artifact),
     )
@@ -303,9 +309,12 @@ def _record_problems(results: Sequence[SeedResult]) -> list[str]:
     problems = []
     if len(results) < RECORD_SEEDS:
         problems.append(f"a record needs at least {RECORD_SEEDS} seeds, here are {len(results)}")
-    slow = [str(result.seed) for result in results if result.seconds > RECORD_SECONDS]
+    slow = [str(each.seed) for each in results if each.seconds + each.calibration_seconds > RECORD_SECONDS]
     if slow:
-        problems.append(f"a record trains for at most {RECORD_SECONDS:.0f} s; seeds {', '.join(slow)} took longer")
+        problems.append(
+            f"a record trains, calibration on training text included, for at most {RECORD_SECONDS:.0f} s; "
+            f"seeds {', '.join(slow)} took longer"
+        )
     return problems
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from foldover.lm.device import Device, open_device
 from foldover.lm.inputs import eval_order, open_data, rows_to_score, training_rows
 from foldover.lm.levers import TrainConfig
 from foldover.lm.model import Gpt
+from foldover.lm.model.position import reading_rows_of
 from foldover.lm.state import Kept, load_state
 from foldover.lm.streams import stream
 
@@ -90,12 +92,8 @@ def _stream_of(spec: RunSpec, data: PreparedData) -> Stream:
 def scores_of(bench: Bench, levers: Evaluate) -> Evaluation:
     """Every score that the levers of evaluation ask for."""
     context = bench.spec.recipe.values.integer("model.context")
-    plain, seen = (
-        ModuleScorer(model, device=bench.device.device, blocks=list(model.blocks), compute=bench.device.compute)
-        for model in (bench.model, bench.plain)
-    )
     # Additions of low rank are made where products can be seen; the plain score is that of the run all the same.
-    scorer = seen if levers.adapt == "lora" else plain
+    model = bench.plain if levers.adapt == "lora" else bench.model
     fitted = levers.fitted_temperature
     inputs = Inputs(
         rows=bench.rows,
@@ -105,7 +103,19 @@ def scores_of(bench: Bench, levers: Evaluate) -> Evaluation:
         stream=_stream_of(bench.spec, bench.data) if has_windows(levers, context=context) else None,
         training_rows=training_rows(bench.spec, bench.data).take(FITTED_ROWS) if fitted else None,
     )
-    return evaluate(scorer, inputs, levers, plain=plain)
+    plain = _scorer(bench, bench.model, longest=0)
+    return evaluate(_scorer(bench, model, longest=levers.eval_context), inputs, levers, plain=plain)
+
+
+def _scorer(bench: Bench, model: Gpt, *, longest: int) -> ModuleScorer:
+    """longest: of the rows of a pass, 0 where all are of the context."""
+
+    @contextmanager
+    def compute() -> Iterator[None]:
+        with bench.device.compute(), reading_rows_of(model, longest):
+            yield
+
+    return ModuleScorer(model, device=bench.device.device, blocks=list(model.blocks), compute=compute)
 
 
 def _restored(

@@ -16,6 +16,7 @@ from torch import nn
 from foldover.core import Outcome, RunSpec, TrainerError, UserError, Values
 from foldover.lm.checkpoint import FOLDER as CHECKPOINTS
 from foldover.lm.checkpoint import Identity, checkpoints, identity_from, plain_identity, refusal
+from foldover.lm.levers import ARTIFACT
 from foldover.lm.resume import AFTER_TRAINING_LEVERS
 from foldover.lm.tensor_file import read_tensors, unreadable, write_tensors
 from foldover.rundir import OUTCOME, SPEC, RunFolder, read_ended, verified
@@ -91,9 +92,12 @@ def find_state(place: Path) -> Kept:
     spec = _spec(folder)
     found = [path for path in (folder / STATE, *checkpoints(folder)) if path.exists()]
     if not found:
+        artifact = folder / ARTIFACT
+        there = f" `foldover evaluate` and `inspect` take its artifact: {artifact}" if artifact.exists() else ""
         raise UserError(
             f"run {folder} kept no state",
-            fix="Run it again so that it does: foldover train --keep-state, with the same preset, levers and seed.",
+            fix="Run it again so that it does: foldover train --keep-state, with the same preset, levers and seed."
+            + there,
         )
     return Kept(path=found[0], folder=folder, spec=spec)
 

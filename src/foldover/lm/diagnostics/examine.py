@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from foldover.core import Settings, bind
+from foldover.core import Settings, TrainerError, bind
 from foldover.data import ScoredRows
 from foldover.lm.checkpoint import read_checkpoint
 from foldover.lm.device import Device, open_device
@@ -73,8 +73,11 @@ def diagnose(kept: Kept, settings: Settings, *, tokens: int) -> Diagnosis:
     rows = _first(rows_to_score(spec, data), tokens)
     model = build_model(config, seed=spec.seed, device=device.device, traits=lambda: token_traits(data))
     _load(model, kept.path)
+    _check_finite(model)
     cap = config.model.softcap
     said = predictions_of(model, rows.ids, device, cap=cap)
+    if not np.isfinite(said.nats).all():
+        raise TrainerError("the score of the state's weights is not finite: they diverged", value=kept.path.name)
     figures = [
         figures_of(name, parameter.detach().double().cpu().numpy())
         for name, parameter in role_parameters(model)
@@ -188,6 +191,16 @@ def _load(model: Gpt, path: Path) -> None:
     tensors = read_checkpoint(path).tensors
     for name, parameter in model.named_parameters():
         parameter.copy_(tensors[f"model/{name}"])
+
+
+def _check_finite(model: Gpt) -> None:
+    broken = [name for name, parameter in model.named_parameters() if not bool(parameter.isfinite().all())]
+    if broken:
+        raise TrainerError(
+            "the state has weights that are not finite numbers: there is nothing to measure",
+            value=broken,
+            fix="Diagnose a checkpoint from before the divergence (--save-every).",
+        )
 
 
 def _text(pieces: Sequence[bytes], token: int) -> str:

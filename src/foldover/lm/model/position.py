@@ -1,7 +1,8 @@
 """Rotary positions: half-split pairing, out1 = a cos + b sin, out2 = -a sin + b cos.
 
 Su et al. 2021, arXiv 2104.09864. Partial: only the first r dimensions of a head turn, with the frequencies of r.
-NTK: rows longer than the context that the base is for raise the base by (T / that) ^ (r / (r - 2)).
+NTK: rows longer than the context that the base is for raise the base by (T / that) ^ (r / (r - 2)). Where one pass
+has rows of several lengths, T is that of the longest (`reading_rows_of`): a document's length is news from its end.
 
 Legend: B rows, H heads, T tokens, hd head width, r rotated dimensions.
 """
@@ -9,6 +10,8 @@ Legend: B rows, H heads, T tokens, hd head width, r rotated dimensions.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +60,7 @@ class Rotary(nn.Module):
     ) -> None:
         super().__init__()
         self.base, self.ntk_context, self.is_yarn = base, ntk_context, is_yarn
+        self.longest = 0
         self.rotated = rotated or head_dim
         cos, sin = self._tables(context, torch.empty(0).device)
         self.register_buffer("cos", cos, persistent=False)
@@ -73,9 +77,10 @@ class Rotary(nn.Module):
 
     def tables(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Cosines and sines (T, r / 2) of rows of that length, fp32."""
-        if length > self.cos.shape[0]:  # evaluation on rows longer than those of training
-            return self._tables(length, device)
-        return self.cos[:length], self.sin[:length]
+        cos, sin, longest = self.cos, self.sin, max(length, self.longest)
+        if longest > len(cos):  # evaluation on rows longer than those of training
+            cos, sin = self._tables(longest, device)
+        return cos[:length], sin[:length]
 
     def _tables(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
         r = self.rotated
@@ -86,6 +91,19 @@ class Rotary(nn.Module):
             frequencies = yarn_frequencies(frequencies, length=length, ntk_context=self.ntk_context)
         angles = torch.outer(torch.arange(length, dtype=torch.float64, device=device), frequencies)  # (T, r / 2)
         return angles.cos().float(), angles.sin().float()
+
+
+@contextmanager
+def reading_rows_of(model: nn.Module, length: int) -> Iterator[None]:
+    """Until the end, rows of any length are read as those of that length are."""
+    rotaries = [module for module in model.modules() if isinstance(module, Rotary)]
+    for rotary in rotaries:
+        rotary.longest = length
+    try:
+        yield
+    finally:
+        for rotary in rotaries:
+            rotary.longest = 0
 
 
 class RotateThenNorm(nn.Module):
