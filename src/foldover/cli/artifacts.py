@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
+from click.core import ParameterSource
 
 from foldover.cli.options import (
     cap_option,
@@ -79,8 +80,10 @@ def export(
     from foldover.lab.allocation import read_allocation
     from foldover.lab.artifacts import export_levers, export_run
 
-    if allocation is not None and changes:
-        raise UserError("--allocation and --set cannot be combined", fix="Set levers when allocating.")
+    is_preset_given = click.get_current_context().get_parameter_source("preset") is not ParameterSource.DEFAULT
+    if allocation is not None and (changes or is_preset_given):
+        given = "--set" if changes else "--preset"
+        raise UserError(f"--allocation and {given} cannot be combined", fix="Choose levers when allocating.")
     exported = export_run(
         place,
         export_levers(pairs(changes), preset=preset) if allocation is None else read_allocation(allocation),
