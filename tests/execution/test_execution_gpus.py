@@ -12,7 +12,8 @@ FOUR = ("4", "5", "6", "7")
 
 
 def visible(settings: Settings, slot: int) -> str | None:
-    return worker_environment(settings, {"CUDA_VISIBLE_DEVICES": ",".join(FOUR)}, slot=slot)["CUDA_VISIBLE_DEVICES"]
+    gpus = gpus_of_slot(slot, settings, FOUR)
+    return worker_environment(settings, {"CUDA_VISIBLE_DEVICES": ",".join(FOUR)}, gpus=gpus)["CUDA_VISIBLE_DEVICES"]
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])

@@ -103,7 +103,10 @@ def test_call_leaves_no_child_processes(spec_of: MakeSpec, tmp_path: Path) -> No
     assert child_processes() == before
 
 
-def test_worker_is_pinned_and_single_threaded(spec_of: MakeSpec, tmp_path: Path, outcome_of: OutcomeOf) -> None:
+def test_worker_is_pinned_and_single_threaded(
+    spec_of: MakeSpec, tmp_path: Path, outcome_of: OutcomeOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foldover.execution.claims.PREFIX", f"foldover-test-{os.getpid()}-")  # others may run here
     spec = spec_of()
     run([spec], tmp_path)
     machine = outcome_of(spec).machine

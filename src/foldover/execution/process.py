@@ -15,9 +15,16 @@ from dataclasses import dataclass
 from typing import IO
 
 from foldover.core import Settings
+from foldover.execution.claims import Claims
 from foldover.execution.lifeline import Guard
 from foldover.execution.messages import Answer, Request, decode_answer, encode
-from foldover.execution.profile import cores_of_slot, usable_cores, worker_environment
+from foldover.execution.profile import (
+    cores_of_slot,
+    gpus_of_slot,
+    usable_cores,
+    visible_gpus,
+    worker_environment,
+)
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 1 << 16
@@ -36,7 +43,11 @@ class WorkerProcess:
     """Starts at construction, in a session of its own; `close` or `kill` ends it."""
 
     def __init__(self, slot: int, settings: Settings) -> None:
-        cores = cores_of_slot(slot, settings, usable_cores())
+        self._claims = Claims()
+        cores = self._claims.take("core", cores_of_slot(slot, settings, usable_cores()), usable_cores())
+        visible = visible_gpus(os.environ)
+        own = gpus_of_slot(slot, settings, visible)
+        gpus = self._claims.take("gpu", own, visible) or own  # too few are free: share them
         # -P: a file named as a library in the current folder must not be imported instead of it.
         command = [sys.executable, "-P", "-m", "foldover.execution.worker", "--parent", str(os.getpid())]
         command += ["--slot", str(slot), "--cores", ",".join(map(str, cores))]
@@ -46,7 +57,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env=worker_environment(settings, os.environ, slot=slot),
+            env=worker_environment(settings, os.environ, gpus=gpus),
             start_new_session=True,
         )
         self._guard = Guard(self._process.pid)
@@ -101,6 +112,7 @@ class WorkerProcess:
         for pipe in (self._jobs, self._answers):
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
+        self._claims.release()
         with self._stderr as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _READ_BYTES))
             lines = file.read().decode(errors="replace").splitlines()

@@ -48,7 +48,7 @@ def usable_cores() -> tuple[int, ...]:
 
 
 def cores_of_slot(slot: int, settings: Settings, cores: tuple[int, ...]) -> tuple[int, ...]:
-    """The cores a slot (from 0) is pinned to; empty where it is not, because slots would have to share."""
+    """The cores that are a slot's (from 0) on a free machine; empty where slots would have to share."""
     wanted = settings.threads * settings.processes
     if not hasattr(os, "sched_setaffinity") or settings.jobs * wanted > len(cores):
         return ()
@@ -65,20 +65,26 @@ def visible_gpus(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def gpus_of_slot(slot: int, settings: Settings, gpus: tuple[str, ...]) -> tuple[str, ...]:
-    """The GPUs of a slot (from 0), one a process of its run; empty where the settings name one, or slots must share."""
+    """The GPUs that are a slot's (from 0) on a free machine, one a process.
+
+    Empty where the settings name one, or slots must share.
+    """
     if settings.device not in ("auto", "cuda") or settings.jobs * settings.processes > len(gpus):
         return ()
     return gpus[slot * settings.processes : (slot + 1) * settings.processes]
 
 
-def worker_environment(settings: Settings, inherited: Mapping[str, str], *, slot: int = 0) -> dict[str, str]:
+def worker_environment(
+    settings: Settings, inherited: Mapping[str, str], *, gpus: tuple[str, ...] = ()
+) -> dict[str, str]:
     """Environment of a worker process: it must be set before anything heavy is imported.
+
+    gpus: those that it sees; empty for all that are visible.
 
     The hash seed is fixed (unless the user fixed another) so that two processes iterate over sets alike.
     """
     threads = dict.fromkeys(_THREAD_VARIABLES, str(settings.threads))
-    own = gpus_of_slot(slot, settings, visible_gpus(inherited))
-    return {"PYTHONHASHSEED": "0", **inherited, **threads, **({_GPUS: ",".join(own)} if own else {})}
+    return {"PYTHONHASHSEED": "0", **inherited, **threads, **({_GPUS: ",".join(gpus)} if gpus else {})}
 
 
 def set_up_process(cores: tuple[int, ...]) -> Values:
