@@ -17,9 +17,9 @@ from torch.nn import functional
 
 from foldover.core import EvaluationError, RecipeError
 from foldover.evaluation.adaptation import Adaptation, Learner, NoLearner, Scored, TimeLimited
+from foldover.evaluation.checks import check_evaluate
 from foldover.evaluation.evaluate import evaluate
 from foldover.evaluation.laws import check_causality
-from foldover.evaluation.levers import check_evaluate
 from foldover.evaluation.one_pass import Evaluator, PassResult, Reading, one_pass
 from foldover.evaluation.parts import adaptation_of, mixers_of, reading_of
 from foldover.evaluation.rounds import Phase, Round, rounds_of

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from foldover.core import RecipeError
-from foldover.evaluation.levers import EVALUATE_LEVERS, check_evaluate
+from foldover.evaluation.checks import check_evaluate
+from foldover.evaluation.levers import EVALUATE_LEVERS
 from foldover.lm.levers import LEVERS
 
 from .conftest import levers

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from foldover.core import DataError, EvaluationError
 from foldover.evaluation.adaptation import Adaptation, Diverged, Learner, TimeLimited
 from foldover.evaluation.bits_per_byte import bits_per_byte
+from foldover.evaluation.checks import check_evaluate
 from foldover.evaluation.laws import check_bytes, check_causality, check_once, check_sums, sampled_targets
-from foldover.evaluation.levers import Evaluate, check_evaluate
+from foldover.evaluation.levers import Evaluate
 from foldover.evaluation.one_pass import Evaluator, PassResult, Reading, one_pass
 from foldover.evaluation.parts import (
     Inputs,

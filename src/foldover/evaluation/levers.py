@@ -7,17 +7,12 @@ score is the plain `val_bpb`, to the bit.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
-from foldover.core import LeverSet, RecipeError, lever, levers_of
+from foldover.core import LeverSet, lever, levers_of
 
 GOLF = "openai/parameter-golf"
 SHULTZ = "JusticeShultz/parameter-golf, train_gpt.py"
-MODES = ("plain", "sliding")
-ISOLATIONS = ("none", "document")
-ADAPTATIONS = ("none", "sgd", "lora")
 SCOPES = ("blocks", "all")
-CACHE_FORMS = ("corrected", "public")
 NAMES = r"[a-z_0-9.]+(,[a-z_0-9.]+)*"
 NUMBERS = r"none|[1-9][0-9]*(,[1-9][0-9]*)*"
 PHASED = f"{GOLF}, records from 2026-04-13 on"
@@ -31,7 +26,7 @@ class Evaluate:
         "plain",
         "Windows one after another, where a token sees half a context on average, or sliding ones, where it sees "
         "nearly all of it.",
-        choices=MODES,
+        choices=("plain", "sliding"),
         neutral="plain",
         phase="evaluate",
         source=GOLF,
@@ -61,7 +56,7 @@ class Evaluate:
     isolation: str = lever(
         "none",
         "What context may reach across: anything before, or only the token's own document.",
-        choices=ISOLATIONS,
+        choices=("none", "document"),
         neutral="none",
         phase="evaluate",
         source=f"{GOLF}, record of 2026-04-10",
@@ -116,7 +111,7 @@ class Evaluate:
     cache_form: str = lever(
         "corrected",
         "The bonuses as meant, or as the public script has them: a token late, blind to the newest one.",
-        choices=CACHE_FORMS,
+        choices=("corrected", "public"),
         phase="evaluate",
         source=f"public: {SHULTZ}",
     )
@@ -207,7 +202,7 @@ class Evaluate:
         "none",
         "Whether the model learns from tokens that were scored: its weights by SGD, or low-rank additions to them, "
         "for each document anew.",
-        choices=ADAPTATIONS,
+        choices=("none", "sgd", "lora"),
         neutral="none",
         phase="evaluate",
         fires="adapted_in_evaluation",
@@ -501,36 +496,3 @@ class EvaluateConfig:
 
 
 EVALUATE_LEVERS: LeverSet = levers_of(EvaluateConfig)
-
-
-def phases_of(evaluate: Evaluate) -> tuple[int, ...]:
-    """Numbers of documents after which there is a phase."""
-    return () if evaluate.phase_documents == "none" else tuple(map(int, evaluate.phase_documents.split(",")))
-
-
-def check_evaluate(evaluate: Evaluate, *, context: int) -> None:
-    """Raises RecipeError for values that do not fit each other. context: that of training."""
-    longest = evaluate.eval_context or context
-    if evaluate.mode == "sliding" and evaluate.stride > longest:
-        raise RecipeError(
-            "`evaluate.stride` would leave tokens out",
-            value=evaluate.stride,
-            fix=f"Give at most the context, {longest}.",
-        )
-    if evaluate.tap_in_shortest > evaluate.tap_in_longest:
-        raise RecipeError(
-            "`evaluate.tap_in_shortest` is above `evaluate.tap_in_longest`",
-            value=(evaluate.tap_in_shortest, evaluate.tap_in_longest),
-        )
-    needs_documents = evaluate.adapt == "lora" or (evaluate.adapt == "sgd" and evaluate.adapt_reset == "document")
-    if needs_documents and evaluate.isolation != "document":
-        raise RecipeError(
-            f"`evaluate.adapt={evaluate.adapt}` that begins anew at each document needs documents on their own",
-            value=evaluate.isolation,
-            fix="Set `evaluate.isolation=document`.",
-        )
-    phases = phases_of(evaluate)
-    if any(second <= first for first, second in pairwise(phases)):
-        raise RecipeError(
-            "`evaluate.phase_documents` does not rise", value=evaluate.phase_documents, fix="Give each number once."
-        )

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from foldover.core import DataError, RecipeError
 from foldover.data import ScoredRows
 from foldover.evaluation.adaptation import Adaptation
-from foldover.evaluation.levers import Evaluate, phases_of
+from foldover.evaluation.checks import phases_of
+from foldover.evaluation.levers import Evaluate
 from foldover.evaluation.lora import Draws, LoraRules, lora_adaptation, targets_of
 from foldover.evaluation.mixtures import Combine, Mixer, Source, SourceMixer, mix, tilt
 from foldover.evaluation.ngrams import Ngrams

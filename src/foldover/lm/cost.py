@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from foldover.core import Budget, Resolved, Values, bind
-from foldover.evaluation.levers import phases_of
+from foldover.evaluation.checks import phases_of
 from foldover.lm.clock import training_limit
 from foldover.lm.levers import TrainConfig
 

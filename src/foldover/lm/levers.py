@@ -14,7 +14,8 @@ from foldover.export.levers import Export
 from foldover.export.levers_calibration import CalibrationLevers
 from foldover.export.levers_correction import Correction
 from foldover.export.levers_grid import Grid
-from foldover.lm.levers_blocks import Attention, Mlp, Model, Recurrence, Residual
+from foldover.lm.levers_attention import Attention
+from foldover.lm.levers_blocks import Mlp, Model, Recurrence, Residual
 from foldover.lm.levers_compression import Compression
 from foldover.lm.levers_ends import Embedding, Head, Init
 from foldover.lm.levers_optimizer import Optimizer

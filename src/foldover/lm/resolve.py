@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from foldover.core import Recipe, RecipeError, Resolved, Scalar, Values, bind
-from foldover.evaluation.levers import Evaluate, check_evaluate
+from foldover.evaluation.checks import check_evaluate
+from foldover.evaluation.levers import Evaluate
 from foldover.lm.levers import LEVERS, RESPONSES, TrainConfig
 from foldover.lm.plan import LayerSpec, layer_sources
 from foldover.lm.preflight import training_problems
